@@ -1,0 +1,3 @@
+"""The PACS gateway: library and headless services. It knows no web framework."""
+
+__version__ = "0.1.0"

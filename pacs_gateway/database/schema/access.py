@@ -1,0 +1,90 @@
+"""Accounts, sessions, tokens, devices and the audit trail: who may do what, and who did."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+
+from pacs_gateway.database.schema.archive import Key
+from pacs_gateway.database.schema.base import metadata
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),  # administrator | reader
+    Column("facility", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    # A one-time password must be changed at the first login.
+    Column("must_change", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", Text, primary_key=True),  # SHA-256 of the cookie's value
+    Column("account_key", Key, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("account_key", Key, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+)
+
+login_failure = Table(
+    "login_failure",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("n_failures", Integer, nullable=False),
+    Column("locked_until", BigInteger, nullable=False),
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("ae_title", Text, nullable=False),
+    # Empty: any of the gateway's own AE titles.
+    Column("called_ae_title", Text, nullable=False, server_default=""),
+    # Comma-separated CIDR networks, ``any``, or empty for the addresses of ``host``.
+    Column("networks", Text, nullable=False, server_default=""),
+    Column("host", Text, nullable=False, server_default=""),
+    Column("port", Integer),
+    Column("facility", Text, nullable=False),
+    Column("rights", Text, nullable=False),  # comma-separated
+    Column("created_at", BigInteger, nullable=False),
+    Index("uq_device_ae_title_called_ae_title", "ae_title", "called_ae_title", unique=True),
+)
+
+rejected_caller = Table(
+    "rejected_caller",
+    metadata,
+    Column("calling_ae_title", Text, primary_key=True),
+    Column("called_ae_title", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("n_rejected", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False),
+)

@@ -1,0 +1,179 @@
+"""Patients, studies, series and instances: what the index knows of what is kept."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+
+from pacs_gateway.database.schema.base import metadata
+
+# SQLite only makes INTEGER PRIMARY KEY the row's own key; PostgreSQL needs the wide type.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+patient = Table(
+    "patient",
+    metadata,
+    Column("id", Key, primary_key=True),
+    # (issuer, PatientID) in one text, or the study's UID where no usable PatientID was sent: two hospitals' 000123
+    # are two people, and two people without a number are not one.
+    Column("identity", Text, nullable=False, unique=True),
+    Column("issuer", Text, nullable=False, server_default=""),
+    Column("patient_id", Text, nullable=False, server_default=""),
+    Column("patient_name", Text, nullable=False, server_default=""),
+    Column("patient_name_fold", Text, nullable=False, server_default=""),
+    Column("patient_birth_date", Text, nullable=False, server_default=""),
+    Column("patient_sex", Text, nullable=False, server_default=""),
+    Index("ix_patient_patient_id", "patient_id"),
+    Index("ix_patient_patient_name_fold", "patient_name_fold"),
+)
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("study_uid", Text, nullable=False, unique=True),
+    Column("patient_key", Key, ForeignKey("patient.id"), nullable=False, index=True),
+    # Owner: the facility of the study's first instance.
+    Column("facility", Text, nullable=False),
+    Column("study_date", Text, nullable=False, server_default=""),
+    Column("study_time", Text, nullable=False, server_default=""),
+    Column("accession_number", Text, nullable=False, server_default=""),
+    Column("study_id", Text, nullable=False, server_default=""),
+    Column("study_description", Text, nullable=False, server_default=""),
+    Column("referring_physician_name", Text, nullable=False, server_default=""),
+    Column("referring_physician_name_fold", Text, nullable=False, server_default=""),
+    Column("patient_age", Text, nullable=False, server_default=""),
+    Column("timezone_offset", Text, nullable=False, server_default=""),
+    # Codes framed by backslashes (``\CT\SR\``), so that one LIKE finds a member.
+    Column("modalities", Text, nullable=False, server_default="\\"),
+    Column("sop_classes", Text, nullable=False, server_default="\\"),
+    Column("n_series", Integer, nullable=False, server_default="0"),
+    Column("n_instances", Integer, nullable=False, server_default="0"),
+    # Set once an image object has defined the study; an SR or presentation state never does.
+    Column("is_defined", Boolean, nullable=False, server_default=text("false")),
+    # Set when an instance arrived with another patient, or with a study attribute that disagrees.
+    Column("is_flagged", Boolean, nullable=False, server_default=text("false")),
+    Column("received_at", BigInteger, nullable=False),
+    # Lists are ordered by date, time descending, then UID; blanks sort last in both databases because '' < '0'.
+    Index("ix_study_newest", text("study_date DESC"), text("study_time DESC"), "study_uid"),
+    Index("ix_study_accession_number", "accession_number"),
+    Index("ix_study_received_at", "received_at"),
+)
+
+# The folded words of each study's patient name, newest study first, and the small vocabulary that wildcards search.
+patient_word = Table(
+    "patient_word",
+    metadata,
+    Column("word", Text, nullable=False, primary_key=True),
+    Column("study_key", Key, ForeignKey("study.id"), nullable=False, primary_key=True),
+    Column("study_date", Text, nullable=False),
+    Column("study_time", Text, nullable=False),
+    Index("ix_patient_word_newest", "word", text("study_date DESC"), text("study_time DESC"), "study_key"),
+    Index("ix_patient_word_study_key", "study_key"),
+)
+
+vocabulary = Table("vocabulary", metadata, Column("word", Text, primary_key=True))
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("study_key", Key, ForeignKey("study.id"), nullable=False),
+    Column("series_uid", Text, nullable=False),
+    Column("modality", Text, nullable=False, server_default=""),
+    Column("series_number", Integer),
+    Column("series_description", Text, nullable=False, server_default=""),
+    Column("series_date", Text, nullable=False, server_default=""),
+    Column("series_time", Text, nullable=False, server_default=""),
+    Column("body_part_examined", Text, nullable=False, server_default=""),
+    Column("laterality", Text, nullable=False, server_default=""),
+    Column("protocol_name", Text, nullable=False, server_default=""),
+    Column("station_name", Text, nullable=False, server_default=""),
+    Column("institution_name", Text, nullable=False, server_default=""),
+    Column("manufacturer", Text, nullable=False, server_default=""),
+    Column("pps_start_date", Text, nullable=False, server_default=""),
+    Column("pps_start_time", Text, nullable=False, server_default=""),
+    Column("n_instances", Integer, nullable=False, server_default="0"),
+    Column("received_at", BigInteger, nullable=False),
+    # Changes with every instance; derived things carry the revision they were made from.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Index("uq_series_study_key_series_uid", "study_key", "series_uid", unique=True),
+    Index("ix_series_series_uid", "series_uid"),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("series_key", Key, ForeignKey("series.id"), nullable=False),
+    Column("sop_uid", Text, nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    # current | pending (another content under this UID, not compared yet) | equivalent | conflict
+    Column("state", Text, nullable=False),
+    Column("instance_number", Integer),
+    Column("rows", Integer),
+    Column("columns", Integer),
+    Column("bits_allocated", Integer),
+    Column("number_of_frames", Integer),
+    Column("content_date", Text, nullable=False, server_default=""),
+    Column("content_time", Text, nullable=False, server_default=""),
+    Column("image_type", Text, nullable=False, server_default=""),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("dataset_offset", Integer, nullable=False),
+    Column("pixels_offset", BigInteger, nullable=False),
+    Column("frames", LargeBinary),
+    Column("facility", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("received_at", BigInteger, nullable=False),
+    # Name of the spool entry (``process/name``) until the object store has the bytes.
+    Column("spool_entry", Text),
+    Column("archived_at", BigInteger),
+    Index("uq_instance_sop_uid_digest", "sop_uid", "digest", unique=True),
+    Index(
+        "uq_instance_current",
+        "sop_uid",
+        unique=True,
+        sqlite_where=text("state = 'current'"),
+        postgresql_where=text("state = 'current'"),
+    ),
+    Index("ix_instance_series_key", "series_key", "instance_number", "sop_uid"),
+    Index(
+        "ix_instance_unarchived",
+        "id",
+        sqlite_where=text("archived_at IS NULL"),
+        postgresql_where=text("archived_at IS NULL"),
+    ),
+    Index(
+        "ix_instance_disputed",
+        "id",
+        sqlite_where=text("state IN ('pending', 'conflict')"),
+        postgresql_where=text("state IN ('pending', 'conflict')"),
+    ),
+)
+
+# One compressed DICOM JSON object per instance, until the series is quiet and one blob replaces them.
+instance_metadata = Table(
+    "instance_metadata",
+    metadata,
+    Column("instance_key", Key, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
+    Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+series_metadata = Table(
+    "series_metadata",
+    metadata,
+    Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+series_thumbnail = Table(
+    "series_thumbnail",
+    metadata,
+    Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    # NULL where the series has no image to show.
+    Column("body", LargeBinary),
+)

@@ -1,0 +1,1 @@
+"""Vocabulary: frozen values and pure functions, no I/O."""

@@ -1,0 +1,41 @@
+"""Person names: components and the fold that finds them with and without accents.
+
+A fold is what a name looks like to somebody who types it in a hurry: no accents, no case, no component borders.
+``Nguyễn^Văn^Đức``, ``NGUYEN VAN DUC`` and ``nguyen van đức`` have the same fold.
+"""
+
+import unicodedata
+
+# U+0111/U+0110 have no canonical decomposition: the stroke is part of the letter, so NFD leaves it.
+_LETTERS = str.maketrans({"đ": "d", "Đ": "d", "ð": "d", "Ð": "d", "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "ı": "i"})
+# Component and group separators (PS3.5 6.2.1), and marks that people type or leave out at will.
+_BREAKS = str.maketrans(dict.fromkeys("^=,.;'’`\"-_/()", " "))
+
+
+def fold(text: str) -> str:
+    """Return the fold of a name: no marks, lower case, words separated by one space."""
+    if text.isascii():
+        return " ".join(text.translate(_BREAKS).lower().split())
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return " ".join(bare.translate(_LETTERS).translate(_BREAKS).casefold().split())
+
+
+def fold_pattern(text: str) -> str:
+    """Return the fold of a matching key, its wildcards ``*`` and ``?`` kept (PS3.4 C.2.2.2.4)."""
+    return fold(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the distinct words of a name's fold, in order of appearance."""
+    return tuple(dict.fromkeys(fold(text).split()))
+
+
+def accented(text: str) -> str:
+    """Return `text` composed (NFC), lower case, borders as spaces: the form in which accents are compared."""
+    return " ".join(unicodedata.normalize("NFC", text).translate(_BREAKS).casefold().split())
+
+
+def display(text: str) -> str:
+    """Return a name as people read it: components joined by spaces, the alphabetic group first (PS3.5 6.2.1)."""
+    groups = [" ".join(part for part in group.split("^") if part) for group in text.split("=")]
+    return next((group for group in groups if group.strip()), "")

@@ -1,0 +1,1 @@
+"""The gateway's web side: DICOMweb, portal and viewer over FastAPI."""
