@@ -226,7 +226,10 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def open(self, key: str) -> AbstractContextManager[ObjectReader]:
-        """Open an object for ranged reads; it stays readable until closed, even if it is deleted meanwhile."""
+        """Open an object for ranged reads.
+
+        If it is deleted while open, reads go on or raise NotFoundError, as the backend has it.
+        """
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return `length` bytes (None: up to the end) from `offset`; exact, as `ObjectReader.read`."""

@@ -139,12 +139,18 @@ def test_another_process_sees_the_objects(store: FilesystemStore, root: Path) ->
     assert store.read("a") == b"b"
 
 
-def test_folder_removed_behind_its_back_is_made_again(store: FilesystemStore, root: Path) -> None:
-    store.put("a/b", DATA)
-    (root / "a/b").unlink()
-    (root / "a").rmdir()
-    store.put("a/b", DATA)
-    assert store.read("a/b") == DATA
+def test_put_that_meets_a_name_being_deleted_is_not_lost(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.link
+
+    def link(src: str, dst: str, **options: Any) -> None:
+        monkeypatch.setattr(os, "link", real)
+        raise FileExistsError(errno.EEXIST, "it was there, and is gone when looked at")
+
+    monkeypatch.setattr(os, "link", link)
+    store.put(KEY, DATA)
+    assert store.read(KEY) == DATA
 
 
 def test_reader_outlives_deletion_and_store(root: Path, store: FilesystemStore) -> None:
@@ -340,6 +346,26 @@ def test_put_files_names_all_then_syncs_each_folder_once(
     store.put_files(uploads)
     links = [("link", f"objects/{upload.key}") for upload in uploads]
     assert recorder.calls == [*links, ("fsync", "objects/a"), ("fsync", "objects/b")]
+
+
+def test_folder_removed_behind_its_back_is_made_again_and_durable(
+    store: FilesystemStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a/1", DATA)
+    (root / "a/1").unlink()
+    (root / "a").rmdir()
+    recorder = Recorder(monkeypatch, root)
+    store.put("a/1", DATA)
+    assert store.read("a/1") == DATA
+    assert recorder.calls[-2:] == [("fsync", "objects"), ("fsync", "objects/a")]
+
+
+def test_same_file_again_is_not_read(store: FilesystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash between link and unlink every entry of a spool is put again."""
+    upload = uploaded(tmp_path / "spooled", DATA)
+    store.put_file(upload)
+    monkeypatch.setattr(os, "pread", None)
+    store.put_file(upload)
 
 
 def test_delete_syncs_the_folder(store: FilesystemStore, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -371,6 +371,25 @@ class ObjectStoreContract(ABC):
             list(pool.map(store.put, contents, contents.values()))
         assert {key: self.raw_get(store, key) for key in self.raw_keys(store)} == contents
 
+    def test_list_goes_on_while_objects_come_and_go(self, store: ObjectStore) -> None:
+        steady = [f"a/{n:02}/steady" for n in range(20)]
+        for key in steady:
+            store.put(key, DATA)
+
+        def come_and_go() -> None:
+            for n in range(100):
+                store.put(f"a/{n % 20:02}/coming", DATA)
+                store.delete(f"a/{n % 20:02}/coming")
+
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(come_and_go)
+            while not coming.done():
+                keys = list(store.list("a/"))
+                assert keys == sorted(keys)
+                assert [key for key in keys if key.endswith("steady")] == steady
+            coming.result()
+        assert self.raw_keys(store) == set(steady)
+
     # -- state and check
 
     def test_probe_is_quiet_and_capacity_plausible(self, store: ObjectStore) -> None:
