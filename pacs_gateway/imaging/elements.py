@@ -1,0 +1,143 @@
+"""Values of a header read straight from its bytes, so that a malformed one is refused and nothing is changed.
+
+``dcmread`` leaves elements raw until they are asked for. Asking through pydicom converts them in place, warns with
+the value in the text and may raise nearly anything. Here only the few VRs that describe pixels are read, the header
+stays as it came in (``transcode`` copies its bytes), and every failure is an `InvalidInstanceError`.
+"""
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, MutableSequence
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+
+from pacs_gateway.errors import InvalidInstanceError
+
+Scalar = str | int | float
+"""One value of an element; text keeps no padding."""
+
+_BINARY: Mapping[str, str] = MappingProxyType({"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"})
+_TEXT = frozenset({"IS", "DS", "CS", "UI"})
+# What pydicom's readers were seen to raise on hostile bytes; they document none of it.
+_MALFORMED = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+
+
+@contextmanager
+def malformed(keyword: str) -> Iterator[None]:
+    """Turn whatever reading the element `keyword` raises into an `InvalidInstanceError` that names it."""
+    try:
+        yield
+    except InvalidInstanceError:
+        raise
+    except _MALFORMED as error:
+        raise InvalidInstanceError(f"{keyword} cannot be read") from error
+
+
+def values(header: Dataset, keyword: str) -> tuple[Scalar, ...]:
+    """Return the values of the element `keyword`; empty when it is absent or has no value."""
+    with malformed(keyword):
+        element = _stored(header, keyword)
+        if element is None or element.value is None:
+            return ()
+        if isinstance(element, RawDataElement):
+            return _raw_values(element, header)
+        return _plain_values(element)
+
+
+def integer(header: Dataset, keyword: str) -> int | None:
+    """Return the first value of `keyword` as an integer, None when there is none."""
+    with malformed(keyword):
+        found = values(header, keyword)
+        return int(found[0]) if found and found[0] != "" else None
+
+
+def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
+    """Return the values of `keyword` as finite numbers."""
+    with malformed(keyword):
+        found = tuple(float(value) for value in values(header, keyword) if value != "")
+    if not all(math.isfinite(value) for value in found):
+        raise InvalidInstanceError(f"{keyword} is not finite")
+    return found
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Return the first value of `keyword` as text without padding, empty when there is none."""
+    found = values(header, keyword)
+    return str(found[0]).strip() if found else ""
+
+
+def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """Return the items of the sequence `keyword`; empty when it is absent."""
+    tag = _tag(keyword)
+    if tag not in header:
+        return ()
+    with malformed(keyword):
+        return tuple(item for item in header[tag].value or () if isinstance(item, Dataset))
+
+
+def words(header: Dataset, keyword: str) -> bytes:
+    """Return the 16-bit words of a look-up table as little-endian bytes, whichever VR it came in."""
+    with malformed(keyword):
+        element = _stored(header, keyword)
+        if element is None or element.value is None:
+            return b""
+        if isinstance(element, RawDataElement):
+            swapped = not element.is_little_endian and element.VR != "OB"
+            return swap(element.value, 2) if swapped else element.value
+        if isinstance(element.value, bytes):
+            return element.value
+        found = _plain_values(element)
+        return struct.pack(f"<{len(found)}H", *(int(value) & 0xFFFF for value in found))
+
+
+def swap(data: bytes, size: int) -> bytes:
+    """Return `data` with the bytes of every unit of `size` bytes reversed; what is left over stays."""
+    whole = len(data) - len(data) % size
+    swapped = bytearray(data)
+    for position in range(size):
+        swapped[position:whole:size] = data[size - 1 - position : whole : size]
+    return bytes(swapped)
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, keyword
+    return tag
+
+
+def _stored(header: Dataset, keyword: str) -> DataElement | RawDataElement | None:
+    """Return the element as it lies in the header, without converting it as indexing would."""
+    tag = _tag(keyword)
+    return header.get_item(tag) if tag in header else None
+
+
+def _raw_values(element: RawDataElement, header: Dataset) -> tuple[Scalar, ...]:
+    data = element.value
+    assert data is not None
+    vr = _vr(element, header)
+    if vr in _TEXT:
+        return tuple(part.strip(" \0") for part in data.decode("ascii").split("\\")) if data else ()
+    code = _BINARY[vr]
+    order = "<" if element.is_little_endian else ">"
+    found: tuple[int | float, ...] = struct.unpack(f"{order}{len(data) // struct.calcsize(code)}{code}", data)
+    return found
+
+
+def _vr(element: RawDataElement, header: Dataset) -> str:
+    """Return the VR to read `element` by: its own, else the dictionary's, "US or SS" settled by the pixels' sign."""
+    if element.VR is not None and (element.VR in _BINARY or element.VR in _TEXT):
+        return element.VR
+    vr = dictionary_VR(element.tag)
+    if vr == "US or SS":
+        return "SS" if element.tag != 0x00280103 and integer(header, "PixelRepresentation") == 1 else "US"
+    return vr
+
+
+def _plain_values(element: DataElement) -> tuple[Scalar, ...]:
+    value = element.value
+    found = tuple(value) if isinstance(value, MutableSequence | list | tuple) else (value,)
+    return tuple(each if isinstance(each, int | float) else str(each) for each in found)
