@@ -42,7 +42,7 @@ token = Table(
 login_failure = Table(
     "login_failure",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Text, primary_key=True),  # SHA-256: what was typed as a name may be a password
     Column("address", Text, primary_key=True),
     Column("n_failures", Integer, nullable=False),
     Column("locked_until", BigInteger, nullable=False),
@@ -55,8 +55,8 @@ device = Table(
     Column("ae_title", Text, nullable=False),
     # Empty: any of the gateway's own AE titles.
     Column("called_ae_title", Text, nullable=False, server_default=""),
-    # Comma-separated CIDR networks, ``any``, or empty for the addresses of ``host``.
-    Column("networks", Text, nullable=False, server_default=""),
+    # ``any``, or a comma-separated list of CIDR networks and ``host`` (the addresses of the host, as they are now).
+    Column("networks", Text, nullable=False),
     Column("host", Text, nullable=False, server_default=""),
     Column("port", Integer),
     Column("facility", Text, nullable=False),
@@ -87,4 +87,12 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False, server_default=""),
     Column("outcome", Text, nullable=False),
+)
+
+# Counts the changes of a table that processes keep in memory: comparing one number tells them to read it again.
+change_counter = Table(
+    "change_counter",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )

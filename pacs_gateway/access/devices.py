@@ -1,0 +1,286 @@
+"""Devices: application entities known by calling title, called title and network, and what each may do.
+
+An AE title alone proves nothing: anybody can send any title. A device is who calls with its title, calls the title
+it is meant to call, and calls from where it stands (promise B2).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, insert, update
+
+from pacs_gateway.access.ae_titles import check_ae_title, is_ae_title, strip_padding
+from pacs_gateway.access.audit import Actor, Audit, Event, Outcome
+from pacs_gateway.access.clock import Clock, to_microseconds
+from pacs_gateway.access.config import AccessConfig, UnknownDevices
+from pacs_gateway.access.device import (
+    ALL_RIGHTS,
+    Device,
+    NewDevice,
+    Right,
+    all_devices,
+    check_device,
+    find_device,
+    require_device,
+    to_device,
+)
+from pacs_gateway.access.names import check_facility
+from pacs_gateway.access.networks import Address, Hosts, Networks, Resolve, parse_address, resolve_host
+from pacs_gateway.access.rejections import Rejected, Rejections, forget_rejected
+from pacs_gateway.access.snapshot import Snapshot, count_change
+from pacs_gateway.database import Database
+from pacs_gateway.database.schema.access import device
+from pacs_gateway.errors import ConflictError, InputError, NotFoundError, UnavailableError
+
+_COUNTER = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class _Roster:
+    """The registered devices by calling title, those with a called title of their own first."""
+
+    by_title: dict[str, tuple[Device, ...]]
+    by_fold: dict[str, str]
+
+
+class Devices:
+    """Knows callers, and registers them.
+
+    Notes
+    -----
+    Thread-safe. Answers from memory: a change made by another process counts within a second, and while the
+    database is away, known devices are still known for a day.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        audit: Audit,
+        *,
+        config: AccessConfig,
+        clock: Clock,
+        resolve: Resolve = resolve_host,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._audit = audit
+        self._config = config
+        self._clock = clock
+        self._titles = frozenset(strip_padding(title) for title in config.ae_titles)
+        self._hosts = Hosts(resolve=resolve, monotonic=monotonic)
+        self._roster = Snapshot(database, counter=_COUNTER, load=_load, monotonic=monotonic)
+        self._rejections = Rejections(database, audit, clock=clock)
+
+    def identify(self, *, calling: str, called: str, address: str) -> Device | None:
+        """Return the device that calls, or None: the caller is told nothing about which part was wrong.
+
+        Raises
+        ------
+        UnavailableError
+            The database is away and has not been read for a day.
+        """
+        calling, called = strip_padding(calling), strip_padding(called)
+        where = _address(address)
+        if where is None or not is_ae_title(calling) or not is_ae_title(called):
+            return None
+        found = self._find(calling, called, where)
+        if self._config.unknown_devices is UnknownDevices.ACCEPT and where.is_loopback:
+            # Loopback is asked here too: no bind, proxy or port mapping turns `accept` into an open door.
+            return replace(found, rights=ALL_RIGHTS) if found else self._stranger(calling)
+        return found
+
+    def record_rejection(self, *, calling: str, called: str, address: str, reason: str = "") -> None:
+        """Note a caller that was turned away, for `device list --rejected`; without `reason` it is found out here."""
+        calling, called = strip_padding(calling), strip_padding(called)
+        try:
+            roster = self._roster.get()
+        except UnavailableError:
+            reason = reason or "nobody is known while the index is away"
+        else:
+            reason = reason or self._why(roster, calling, called)
+            known_as = roster.by_fold.get(calling.casefold(), calling)
+            if calling not in roster.by_title and known_as != calling:
+                reason += f"; {known_as} is known: upper and lower case count"
+        self._rejections.record(calling=calling, called=called, address=str(_address(address) or ""), reason=reason)
+
+    def add(self, new: NewDevice, *, by: Actor) -> Device:
+        """Register a device.
+
+        Raises
+        ------
+        InputError
+            A title, the host or the port is not one, or nothing says where it may call from.
+        ConflictError
+            The titles are registered already.
+        """
+        new = check_device(new)
+        with self._database.write() as connection:
+            if find_device(connection, new.ae_title, new.called) is not None:
+                raise ConflictError(f"device {new.ae_title} is registered already: remove it first")
+            self._insert(connection, new)
+            self._changed(connection, Event.DEVICE_ADD, new.ae_title, new.called, by)
+            made = to_device(require_device(connection, new.ae_title, new.called))
+        self._roster.expire()
+        return made
+
+    def allow(self, calling: str, *, by: Actor, address: str = "", facility: str = "") -> Device:
+        """Let in a caller that was turned away, from the address it called from.
+
+        A device that is registered under its title may call from that address too; else one is registered, with
+        the rights of a modality.
+
+        Raises
+        ------
+        NotFoundError
+            No such caller was turned away.
+        ConflictError
+            It called from several addresses, or none of the gateway's titles: letting it in would not help.
+        """
+        caller = self._choose(calling, address)
+        title, where = check_ae_title(caller.calling), parse_address(caller.address)
+        with self._database.write() as connection:
+            row = find_device(connection, title, caller.called) or find_device(connection, title, "")
+            called = row.called_ae_title if row else ""
+            if row:
+                networks = Networks.parse(row.networks).plus(where)
+                connection.execute(update(device).where(device.c.id == row.id).values(networks=str(networks)))
+            else:
+                facility = check_facility(facility or self._config.facility)
+                self._insert(connection, NewDevice(title, facility, networks=Networks().plus(where)))
+            forget_rejected(connection, calling=caller.calling, address=caller.address)
+            self._changed(connection, Event.DEVICE_ALLOW, title, called, by)
+            allowed = to_device(require_device(connection, title, called))
+        self._roster.expire()
+        return allowed
+
+    def remove(self, ae_title: str, *, by: Actor, called: str = "") -> None:
+        """Forget a device: from now on it is turned away.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such device.
+        """
+        ae_title, called = strip_padding(ae_title), strip_padding(called)
+        with self._database.write() as connection:
+            row = require_device(connection, ae_title, called)
+            connection.execute(delete(device).where(device.c.id == row.id))
+            self._changed(connection, Event.DEVICE_REMOVE, ae_title, called, by)
+        self._roster.expire()
+
+    def show(self, ae_title: str, *, called: str = "") -> Device:
+        """Return one device.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such device.
+        """
+        with self._database.read() as connection:
+            return to_device(require_device(connection, strip_padding(ae_title), strip_padding(called)))
+
+    def list(self) -> tuple[Device, ...]:
+        """Return every device, by its titles."""
+        with self._database.read() as connection:
+            return all_devices(connection)
+
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Return the callers that were turned away, the latest first."""
+        return self._rejections.list()
+
+    def close(self) -> None:
+        """Write the rejections that are still in memory."""
+        self._rejections.close()
+
+    def _find(self, calling: str, called: str, where: Address) -> Device | None:
+        if called not in self._titles:
+            return None
+        for known in self._roster.get().by_title.get(calling, ()):
+            if known.called in ("", called) and self._calls_from(known, where):
+                return known
+        return None
+
+    def _calls_from(self, known: Device, where: Address) -> bool:
+        networks = known.networks
+        return networks.contain(where) or (networks.is_host and where in self._hosts.addresses(known.host))
+
+    def _stranger(self, calling: str) -> Device:
+        return Device(
+            ae_title=calling,
+            called="",
+            networks=Networks(is_any=True),
+            host="",
+            port=None,
+            facility=self._config.facility,
+            rights=ALL_RIGHTS,
+            created_at=self._clock(),
+        )
+
+    def _why(self, roster: _Roster, calling: str, called: str) -> str:
+        if not is_ae_title(calling) or not is_ae_title(called):
+            return "an AE title with characters that are not allowed"
+        if called not in self._titles:
+            return "called an AE title that is not this gateway's"
+        known = roster.by_title.get(calling, ())
+        if not known:
+            return "unknown calling AE title"
+        if not any(one.called in ("", called) for one in known):
+            return "may not call this AE title"
+        return "called from an address that is not this device's"
+
+    def _choose(self, calling: str, address: str) -> Rejected:
+        calling, where = strip_padding(calling), str(parse_address(address)) if address else ""
+        callers = [one for one in self.rejected() if one.calling == calling and where in ("", one.address)]
+        ours = [one for one in callers if one.called in self._titles]
+        if not callers:
+            raise NotFoundError("no such caller was turned away: see `pacs-gateway device list --rejected`")
+        if not ours:
+            titles = ", ".join(sorted(self._titles))
+            raise ConflictError(
+                f"{calling} called {callers[0].called!r}, but this gateway is {titles}: change it there"
+            )
+        if len({one.address for one in ours}) > 1:
+            raise ConflictError(f"{calling} called from {len(ours)} addresses: say which with --address")
+        return ours[0]
+
+    def _insert(self, connection: Connection, new: NewDevice) -> None:
+        connection.execute(
+            insert(device).values(
+                ae_title=new.ae_title,
+                called_ae_title=new.called,
+                networks=str(new.networks),
+                host=new.host,
+                port=new.port,
+                facility=new.facility,
+                rights=",".join(right for right in Right if right in new.rights),
+                created_at=to_microseconds(self._clock()),
+            )
+        )
+
+    def _changed(self, connection: Connection, event: Event, ae_title: str, called: str, by: Actor) -> None:
+        count_change(connection, _COUNTER)
+        subject = f"{ae_title} calling {called}" if called else ae_title
+        self._audit.record(
+            connection,
+            actor=by.name,
+            address=by.address,
+            action=event,
+            subject=subject,
+            outcome=Outcome.SUCCESS,
+        )
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except InputError:
+        return None
+
+
+def _load(connection: Connection) -> _Roster:
+    by_title: dict[str, tuple[Device, ...]] = {}
+    for known in all_devices(connection):
+        others = by_title.get(known.ae_title, ())
+        by_title[known.ae_title] = (known, *others)  # the empty called title is read first and ends last
+    return _Roster(by_title, {title.casefold(): title for title in by_title})

@@ -1,0 +1,294 @@
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from pacs_gateway.access import Access, AccessConfig, NewDevice, Right, UnknownDevices, open_access
+from pacs_gateway.access.audit import Audit
+from pacs_gateway.access.device import ALL_RIGHTS, MODALITY_RIGHTS, parse_rights
+from pacs_gateway.access.devices import Devices
+from pacs_gateway.access.networks import Networks
+from pacs_gateway.database import Database, DatabaseConfig
+from pacs_gateway.errors import ConfigurationError, ConflictError, InputError, NotFoundError, UnavailableError
+from tests.pacs_gateway.access.doubles import OPERATOR, LeavingDatabase, MovedClock, NameService, trail
+
+CT1 = NewDevice("CT1", "LOCAL", called="PACSGW", networks=Networks.parse("192.0.2.0/28"))
+RIGHT = {"calling": "CT1", "called": "PACSGW", "address": "192.0.2.1"}
+WRONG_CALLING = ["ct1", "CT2", "", "CT1\\", "CT1\0", "C T1", "CT1" * 6, "CT1\n", "ＣＴ1", "*", "CT%"]
+WRONG_CALLED = ["pacsgw", "OTHER", "", "PACSGW\\", "ANY", "*", "PACSGW2"]
+WRONG_ADDRESS = ["192.0.2.16", "10.0.0.1", "::1", "127.0.0.1", "", "not an address", "::192.0.2.1", "2001:db8::1"]
+
+
+def networks(text: str) -> Networks:
+    return Networks.parse(text)
+
+
+def identified(devices: Devices, **changed: str) -> bool:
+    return devices.identify(**{**RIGHT, **changed}) is not None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"calling": "CT1             "},
+        {"calling": " CT1"},
+        {"called": "PACSGW          "},
+        {"address": "::ffff:192.0.2.1"},
+        {"address": "192.0.2.15"},
+    ],
+)
+def test_device_is_known_by_titles_and_network(access: Access, changed: dict[str, str]) -> None:
+    added = access.devices.add(CT1, by=OPERATOR)
+    assert access.devices.identify(**{**RIGHT, **changed}) == added
+    assert added.rights == MODALITY_RIGHTS
+
+
+def test_every_wrong_combination_is_refused_alike(access: Access) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+    access.devices.add(NewDevice("MR1", "LOCAL", networks=networks("10.0.0.0/8")), by=OPERATOR)
+    callers = list(
+        itertools.product(["CT1", *WRONG_CALLING], ["PACSGW", *WRONG_CALLED], ["192.0.2.1", *WRONG_ADDRESS])
+    )[1:]
+    answers = {
+        access.devices.identify(calling=calling, called=called, address=address) for calling, called, address in callers
+    }
+    assert len(callers) > 800
+    assert answers == {None}
+
+
+def test_device_without_called_title_calls_any_of_ours(open_with: Callable[[AccessConfig], Access]) -> None:
+    access = open_with(AccessConfig(ae_titles=("PACSGW", "PACS2")))
+    access.devices.add(NewDevice("CT1", "LOCAL", networks=networks("any")), by=OPERATOR)
+    assert identified(access.devices)
+    assert identified(access.devices, called="PACS2")
+    assert not identified(access.devices, called="PACS3")
+
+
+def test_a_called_title_of_its_own_comes_first(access: Access) -> None:
+    everywhere = networks("any")
+    access.devices.add(NewDevice("CT1", "A", networks=everywhere), by=OPERATOR)
+    access.devices.add(NewDevice("CT1", "B", called="PACSGW", networks=everywhere), by=OPERATOR)
+    found = access.devices.identify(**RIGHT)
+    assert found is not None
+    assert found.facility == "B"
+
+
+def test_titles_are_told_apart_by_case(access: Access) -> None:
+    access.devices.add(NewDevice("ct1", "A", networks=networks("any")), by=OPERATOR)
+    access.devices.add(NewDevice("CT1", "B", networks=networks("any")), by=OPERATOR)
+    assert {one.ae_title for one in access.devices.list()} == {"ct1", "CT1"}
+    found = access.devices.identify(**RIGHT)
+    assert found is not None
+    assert found.facility == "B"
+
+
+def test_device_is_known_by_the_addresses_of_its_host(database: Database, clock: MovedClock) -> None:
+    names = NameService(ct1="192.0.2.1")
+    devices = Devices(
+        database,
+        Audit(clock=clock),
+        config=AccessConfig(),
+        clock=clock,
+        resolve=names,
+        monotonic=clock.monotonic,
+    )
+    devices.add(NewDevice("CT1", "LOCAL", host="ct1", port=104), by=OPERATOR)
+    assert identified(devices)
+    names.addresses["ct1"] = "192.0.2.9"
+    clock.seconds += 60
+    assert not identified(devices)
+    assert identified(devices, address="192.0.2.9")
+    devices.close()
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        NewDevice("", "LOCAL", networks=networks("any")),
+        NewDevice("A\\B", "LOCAL", networks=networks("any")),
+        NewDevice("A\tB", "LOCAL", networks=networks("any")),
+        NewDevice("MÁY1", "LOCAL", networks=networks("any")),
+        NewDevice("A" * 17, "LOCAL", networks=networks("any")),
+        NewDevice("CT1", "LOCAL", called="A" * 17, networks=networks("any")),
+        NewDevice("CT1", "LO CAL", networks=networks("any")),
+        NewDevice("CT1", "LOCAL"),  # nothing says where it calls from
+        NewDevice("CT1", "LOCAL", host="ct1"),
+        NewDevice("CT1", "LOCAL", port=104, networks=networks("any")),
+        NewDevice("CT1", "LOCAL", host="ct1", port=0),
+        NewDevice("CT1", "LOCAL", host="ct1", port=65536),
+        NewDevice("CT1", "LOCAL", host="c t", port=104),
+        NewDevice("CT1", "LOCAL", host="c" * 254, port=104),
+    ],
+)
+def test_wrong_registrations_are_refused(access: Access, new: NewDevice) -> None:
+    with pytest.raises(InputError):
+        access.devices.add(new, by=OPERATOR)
+    assert access.devices.list() == ()
+
+
+def test_registering_twice_is_a_conflict(access: Access) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+    with pytest.raises(ConflictError):
+        access.devices.add(CT1, by=OPERATOR)
+
+
+def test_change_by_another_process_counts_within_two_seconds(open_with: Callable[[AccessConfig], Access]) -> None:
+    serving, console = open_with(AccessConfig()), open_with(AccessConfig())
+    assert not identified(serving.devices)
+
+    def wait_until(*, known: bool) -> float:
+        since = time.monotonic()
+        while identified(serving.devices) is not known:
+            assert time.monotonic() - since < 10
+            time.sleep(0.02)
+        return time.monotonic() - since
+
+    console.devices.add(CT1, by=OPERATOR)
+    assert wait_until(known=True) < 2
+    console.devices.remove("CT1", called="PACSGW", by=OPERATOR)
+    assert wait_until(known=False) < 2
+
+
+@pytest.fixture
+def leaving(tmp_path: Path, database: Database) -> Iterator[LeavingDatabase]:
+    leaving = LeavingDatabase(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
+    yield leaving
+    leaving.close()
+
+
+def test_known_devices_stay_known_while_the_database_is_away(leaving: LeavingDatabase, clock: MovedClock) -> None:
+    devices = Devices(leaving, Audit(clock=clock), config=AccessConfig(), clock=clock, monotonic=clock.monotonic)
+    devices.add(CT1, by=OPERATOR)
+    assert identified(devices)
+    leaving.is_away = True
+    clock.seconds += 23 * 3600
+    assert identified(devices)
+    assert not identified(devices, calling="CT2")
+    clock.seconds += 2 * 3600
+    with pytest.raises(UnavailableError):
+        identified(devices)
+    devices.record_rejection(**RIGHT)
+    devices.close()
+    leaving.is_away = False
+    assert [one.reason for one in devices.rejected()] == ["nobody is known while the index is away"]
+
+
+def test_accepting_everybody_means_everybody_on_this_machine(open_with: Callable[[AccessConfig], Access]) -> None:
+    access = open_with(AccessConfig(facility="HUE", unknown_devices=UnknownDevices.ACCEPT))
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        found = access.devices.identify(calling="ANYBODY", called="ANY-SCP", address=address)
+        assert found is not None
+        assert (found.facility, found.rights) == ("HUE", ALL_RIGHTS)
+    assert access.devices.identify(calling="ANYBODY", called="PACSGW", address="192.0.2.1") is None
+    assert access.devices.identify(calling="A\\B", called="PACSGW", address="127.0.0.1") is None
+
+
+def test_accepting_everybody_keeps_what_is_registered(open_with: Callable[[AccessConfig], Access]) -> None:
+    access = open_with(AccessConfig(unknown_devices=UnknownDevices.ACCEPT))
+    access.devices.add(NewDevice("CT1", "HUE", host="127.0.0.1", port=104), by=OPERATOR)
+    found = access.devices.identify(calling="CT1", called="PACSGW", address="127.0.0.1")
+    assert found is not None
+    assert (found.facility, found.port, found.rights) == ("HUE", 104, ALL_RIGHTS)
+
+
+def reasons(access: Access) -> list[str]:
+    access.devices.close()  # writes what is in memory
+    return [one.reason for one in access.devices.rejected()]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"calling": "CT9"}, "unknown calling AE title"),
+        ({"calling": "ct1"}, "unknown calling AE title; CT1 is known: upper and lower case count"),
+        ({"calling": "CT\\1"}, "an AE title with characters that are not allowed"),
+        ({"called": "ORTHANC"}, "called an AE title that is not this gateway's"),
+        ({"address": "10.0.0.1"}, "called from an address that is not this device's"),
+        ({"calling": "ct1", "reason": "too many associations"}, "too many associations; CT1 is known: upper and"),
+    ],
+)
+def test_technician_reads_why(access: Access, changed: dict[str, str], says: str) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+    access.devices.record_rejection(**{**RIGHT, **changed})
+    (reason,) = reasons(access)
+    assert reason.startswith(says)
+
+
+def test_technician_reads_that_the_other_title_was_meant(open_with: Callable[[AccessConfig], Access]) -> None:
+    access = open_with(AccessConfig(ae_titles=("PACSGW", "PACS2")))
+    access.devices.add(CT1, by=OPERATOR)
+    access.devices.record_rejection(**{**RIGHT, "called": "PACS2"})
+    assert reasons(access) == ["may not call this AE title"]
+
+
+def test_allowing_registers_a_modality_at_its_address(access: Access, database: Database) -> None:
+    access.devices.record_rejection(**{**RIGHT, "address": "::ffff:192.0.2.1"})
+    access.devices.close()
+    allowed = access.devices.allow("CT1", by=OPERATOR)
+    assert (str(allowed.networks), allowed.rights, allowed.facility) == ("192.0.2.1/32", MODALITY_RIGHTS, "LOCAL")
+    assert access.devices.identify(**RIGHT) == allowed
+    assert not identified(access.devices, address="192.0.2.2")
+    assert access.devices.rejected() == ()
+    assert trail(database)[-1] == ("os:tester", "", "device-allow", "CT1", "success")
+
+
+@pytest.mark.parametrize("called", ["", "PACSGW"])
+def test_allowing_adds_the_address_to_a_device_that_has_moved(access: Access, called: str) -> None:
+    new = NewDevice("CT1", "HUE", called=called, host="127.0.0.9", port=104, rights=frozenset({Right.ECHO}))
+    access.devices.add(new, by=OPERATOR)
+    access.devices.record_rejection(**RIGHT)
+    access.devices.close()
+    allowed = access.devices.allow("CT1", by=OPERATOR)
+    assert (str(allowed.networks), allowed.rights, allowed.facility) == ("host,192.0.2.1/32", new.rights, "HUE")
+    assert identified(access.devices)
+    assert identified(access.devices, address="127.0.0.9")
+
+
+def test_allowing_what_would_not_help_or_is_not_clear_is_refused(access: Access) -> None:
+    access.devices.record_rejection(**{**RIGHT, "calling": "MR1", "called": "ORTHANC"})
+    for address in ("192.0.2.1", "192.0.2.2"):
+        access.devices.record_rejection(**{**RIGHT, "address": address})
+    access.devices.close()
+    with pytest.raises(NotFoundError):
+        access.devices.allow("US1", by=OPERATOR)
+    with pytest.raises(ConflictError, match="ORTHANC"):
+        access.devices.allow("MR1", by=OPERATOR)
+    with pytest.raises(ConflictError, match="--address"):
+        access.devices.allow("CT1", by=OPERATOR)
+    assert str(access.devices.allow("CT1", address="192.0.2.2", by=OPERATOR).networks) == "192.0.2.2/32"
+
+
+def test_removed_device_is_unknown(access: Access, database: Database) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+    assert access.devices.show("CT1", called="PACSGW").ae_title == "CT1"
+    access.devices.remove("CT1", called="PACSGW", by=OPERATOR)
+    assert not identified(access.devices)
+    for title in ("CT1", "\ud800", ""):
+        with pytest.raises(NotFoundError):
+            access.devices.show(title)
+    assert [row[2] for row in trail(database)] == ["device-add", "device-remove"]
+
+
+def test_rights_are_read_from_text() -> None:
+    assert parse_rights("all") == ALL_RIGHTS
+    assert parse_rights("echo, find") == {Right.ECHO, Right.FIND}
+    for text in ("", "everything", "echo,all"):
+        with pytest.raises(InputError):
+            parse_rights(text)
+
+
+@pytest.mark.parametrize("config", [{"ae_titles": ()}, {"ae_titles": ("A\\B",)}, {"facility": "a b"}])
+def test_settings_that_cannot_work_are_refused(config: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        AccessConfig(**config)  # type: ignore[arg-type]  # one wrong value at a time
+
+
+def test_access_closes_with_its_block(database: Database) -> None:
+    with open_access(database, AccessConfig()) as access:
+        access.devices.record_rejection(**RIGHT)
+    assert [one.calling for one in access.devices.rejected()] == ["CT1"]
+    assert ip_address(access.devices.rejected()[0].address) == ip_address("192.0.2.1")
