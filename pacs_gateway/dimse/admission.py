@@ -1,0 +1,86 @@
+"""Who gets in: the caller is known by its titles and address before anything else of its request is looked at.
+
+A stranger therefore costs 42 bytes of parsing, and every rejection looks the same (promises B2). AE titles are
+compared case-sensitively, without their padding (PS3.8 Table 9-11, PS3.5 6.2).
+"""
+
+import ipaddress
+import logging
+from dataclasses import dataclass
+
+from pacs_gateway.dimse.fault import log_fault
+from pacs_gateway.dimse.pdu import CONGESTED, REJECTED, Rejection, raw_titles
+from pacs_gateway.dimse.ports import Device, Devices
+from pacs_gateway.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for an association, as they say."""
+
+    calling: str
+    called: str
+    address: str
+
+
+def plain_address(address: str) -> str:
+    """Return `address` without a zone, and IPv4 as IPv4 where a dual-stack socket reports it inside IPv6."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+def parse_title(raw: bytes) -> str | None:
+    """Return the AE title in 16 `raw` bytes without padding; None when it is not one."""
+    title = raw.strip(b" \0")
+    is_clean = all(0x20 <= byte <= 0x7E and byte != 0x5C for byte in title)
+    return title.decode("ascii") if title and is_clean else None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Decides who may have an association."""
+
+    ae_titles: tuple[str, ...]
+    devices: Devices
+
+    def admit(self, request: bytes | memoryview, address: str) -> Device | Rejection:
+        """Return the device that sent the A-ASSOCIATE-RQ `request`, or how to reject it.
+
+        Raises
+        ------
+        PduError
+            The request is too short to name anybody.
+        """
+        raw_called, raw_calling = raw_titles(request)
+        called, calling = parse_title(raw_called), parse_title(raw_calling)
+        try:
+            if called is None or calling is None:
+                caller = Caller(_printable(raw_calling), _printable(raw_called), address)
+                return self._reject(caller, "malformed AE title")
+            caller = Caller(calling, called, address)
+            if called not in self.ae_titles:
+                is_near = called.casefold() in (title.casefold() for title in self.ae_titles)
+                reason = "called AE title differs only in case" if is_near else "unknown called AE title"
+                return self._reject(caller, reason)
+            device = self.devices.identify(calling=calling, called=called, address=address)
+            return device or self._reject(caller, "unknown device")
+        except GatewayError as error:
+            logger.warning("cannot tell who calls from %s: %s", address, error)
+        except Exception as error:  # the boundary of one request
+            log_fault(logger, f"identifying a caller from {address}", error)
+        return CONGESTED
+
+    def _reject(self, caller: Caller, reason: str) -> Rejection:
+        logger.info("rejected %s calling %s from %s: %s", caller.calling, caller.called, caller.address, reason)
+        self.devices.record_rejection(
+            calling=caller.calling, called=caller.called, address=caller.address, reason=reason
+        )
+        return REJECTED
+
+
+def _printable(raw: bytes) -> str:
+    text = raw.decode("ascii", "replace").strip(" \0")
+    return "".join(char if " " <= char <= "~" else "?" for char in text)

@@ -1,0 +1,27 @@
+"""What the DICOM listener of one process is told; every limit on hostile peers stands here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DimseConfig:
+    """Titles and limits of one listening process."""
+
+    ae_titles: tuple[str, ...]
+    """Called AE titles the gateway answers to, compared case-sensitively."""
+    max_associations: int = 50
+    """Associations this process serves at once; at the cap it leaves new connections to its siblings."""
+    max_pdu: int = 131_072
+    """Maximum length in bytes of the P-DATA-TF PDUs we ask for; twice that is still taken, more is an abort."""
+    artim_s: float = 15.0
+    """A connection that has not sent a whole A-ASSOCIATE-RQ by then is closed (PS3.8 9.1.5)."""
+    pdu_deadline_s: float = 30.0
+    """A PDU is complete this long after its first bytes, or the association is aborted."""
+    message_s: float = 60.0
+    """Silence within a message ends the association; below 1 KiB/s this time is used up as well."""
+    idle_s: float = 900.0
+    """Silence between messages: ultrasound keeps one association open for the whole examination."""
+    half_open_per_address: int = 8
+    """Connections of one address without a complete A-ASSOCIATE-RQ, before the oldest makes room."""
+    half_open_total: int = 200
+    """The same for all addresses together: this process's share of the node's cap."""

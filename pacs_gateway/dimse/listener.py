@@ -1,0 +1,263 @@
+"""The door: accepts connections and keeps each until its whole A-ASSOCIATE-RQ is there.
+
+One thread watches all of them, so that a connection that says nothing costs a descriptor and a small buffer, never a
+thread. Honest peers are never refused by their address (many share one behind NAT): at a cap the oldest connection
+that is not quite new makes room. Several processes share the listening socket; each accepts only while it has room
+for another association, so the others take what it leaves (promises A2, R13, B6).
+"""
+
+import errno
+import logging
+import selectors
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.pdu import (
+    HEADER_LENGTH,
+    LIMIT_EXCEEDED,
+    MAX_ASSOCIATE_LENGTH,
+    AbortReason,
+    PduError,
+    PduType,
+    encode_abort,
+    encode_rejection,
+    pdu_size,
+)
+from pacs_gateway.dimse.wire import StopSignal
+
+logger = logging.getLogger(__name__)
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+_SOCKET_BUFFER_BYTES = 1 << 20
+_READ_BYTES = 64 * 1024
+# An honest peer sends its request at once; one that has not within this time may be closed to make room.
+_FRESH_S = 0.25
+# Out of descriptors or memory: leave the backlog alone for a moment.
+_BACK_OFF_S = 0.25
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection whose A-ASSOCIATE-RQ has come."""
+
+    sock: socket.socket
+    address: Address
+    received: bytes
+    """The A-ASSOCIATE-RQ."""
+
+
+@dataclass(slots=True, eq=False)
+class _HalfOpen:
+    sock: socket.socket
+    address: Address
+    opened_at: float
+    received: bytearray = field(default_factory=bytearray)
+    needed: int = HEADER_LENGTH
+
+
+class Door:
+    """Accepts and sorts connections; `run` is its one thread."""
+
+    def __init__(
+        self,
+        config: DimseConfig,
+        sockets: Sequence[socket.socket],
+        stop: StopSignal,
+        enter: Callable[[Connection], None],
+    ) -> None:
+        self._config = config
+        self._sockets = sockets
+        self._stop = stop
+        self._enter = enter
+        self._selector = selectors.DefaultSelector()
+        self._left, self._leaving = socket.socketpair()
+        # In order of arrival, so that the first is always the oldest.
+        self._half_open: dict[_HalfOpen, None] = {}
+        self._waiting: list[_HalfOpen] = []
+        self._n_associations = 0
+        self._is_accepting = False
+        self._paused_until = 0.0
+
+    def leave(self) -> None:
+        """Say that an association has ended; called by its thread."""
+        try:
+            self._leaving.send(b"-")
+        except OSError:
+            return  # the door is closed
+
+    def run(self) -> None:
+        """Accept until the stop signal; then nothing is left open here."""
+        for sock in (*self._sockets, self._left, self._leaving):
+            sock.setblocking(False)
+        self._selector.register(self._left, selectors.EVENT_READ)
+        self._selector.register(self._stop, selectors.EVENT_READ)
+        try:
+            while not self._stop.is_set:
+                self._watch_listeners()
+                for key, _ in self._selector.select(self._seconds_to_next_deadline()):
+                    self._handle(key)
+                self._expire()
+        finally:
+            self._close()
+
+    def _handle(self, key: selectors.SelectorKey) -> None:
+        if isinstance(key.data, _HalfOpen):
+            if key.data in self._half_open:
+                self._read(key.data)
+        elif key.fileobj is self._left:
+            self._n_associations -= len(self._left.recv(_READ_BYTES))
+            self._admit_waiting()
+        elif isinstance(key.fileobj, socket.socket):
+            self._accept(key.fileobj)
+
+    def _watch_listeners(self) -> None:
+        """Select on the listening sockets exactly while there is room."""
+        has_room = (
+            self._n_associations + len(self._waiting) < self._config.max_associations
+            and monotonic() >= self._paused_until
+        )
+        if has_room is self._is_accepting:
+            return
+        self._is_accepting = has_room
+        for sock in self._sockets:
+            if has_room:
+                self._selector.register(sock, selectors.EVENT_READ)
+            else:
+                self._selector.unregister(sock)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take one connection: one at a time, so that the processes share a burst."""
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            return  # a sibling was first
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._back_off(error)
+            return  # otherwise the peer has gone already
+        self._set_options(sock)
+        same = [other for other in self._half_open if other.address[0] == address[0]]
+        self._make_room(same, self._config.half_open_per_address)
+        self._make_room(self._half_open, self._config.half_open_total)
+        half_open = _HalfOpen(sock, address, monotonic())
+        self._half_open[half_open] = None
+        self._selector.register(sock, selectors.EVENT_READ, half_open)
+        if len(self._half_open) >= self._config.half_open_total:
+            oldest = next(iter(self._half_open))
+            self._paused_until = oldest.opened_at + _FRESH_S
+        self._read(half_open)
+
+    def _back_off(self, error: OSError) -> None:
+        logger.error("cannot accept connections: %s", error.strerror)
+        self._make_room(self._half_open, 1)
+        self._paused_until = monotonic() + _BACK_OFF_S
+
+    def _set_options(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+        except OSError:
+            return  # already closed by the peer: reading will tell
+
+    def _make_room(self, candidates: "Sequence[_HalfOpen] | dict[_HalfOpen, None]", cap: int) -> None:
+        """Close the oldest of `candidates`, in order of age, until fewer than `cap` are left or the rest is new."""
+        surplus = len(candidates) - cap + 1
+        newest = monotonic() - _FRESH_S
+        for half_open in list(candidates)[: max(surplus, 0)]:
+            if half_open.opened_at > newest:
+                return
+            self._drop(half_open)
+
+    def _read(self, half_open: _HalfOpen) -> None:
+        """Read what is there, never past the first PDU."""
+        received = half_open.received
+        try:
+            while len(received) < half_open.needed:
+                data = half_open.sock.recv(min(half_open.needed - len(received), _READ_BYTES))
+                if not data:
+                    self._drop(half_open)
+                    return
+                received += data
+                if len(received) == HEADER_LENGTH:
+                    half_open.needed = self._check_header(received)
+        except BlockingIOError:
+            return
+        except PduError as error:
+            self._drop(half_open, encode_abort(error.reason))
+            return
+        except OSError:
+            self._drop(half_open)
+            return
+        self._forget(half_open)
+        self._waiting.append(half_open)
+        self._admit_waiting()
+
+    def _check_header(self, header: bytearray) -> int:
+        size = pdu_size(header, MAX_ASSOCIATE_LENGTH)
+        if header[0] != PduType.ASSOCIATE_RQ:
+            raise PduError(AbortReason.UNEXPECTED_PDU, "not an A-ASSOCIATE-RQ")
+        return size
+
+    def _admit_waiting(self) -> None:
+        """Let the longest waiting in while there is room."""
+        while self._waiting and self._n_associations < self._config.max_associations:
+            half_open = self._waiting.pop(0)
+            connection = Connection(half_open.sock, half_open.address, bytes(half_open.received))
+            try:
+                self._enter(connection)
+            except (RuntimeError, OSError):
+                # No more threads, or the peer has gone in the meantime.
+                logger.warning("cannot serve an association", exc_info=True)
+                half_open.sock.close()
+            else:
+                self._n_associations += 1
+
+    def _expire(self) -> None:
+        """Close what has waited too long: for its request to come, or for room (PS3.8 9.1.5)."""
+        oldest_allowed = monotonic() - self._config.artim_s
+        while self._half_open and (oldest := next(iter(self._half_open))).opened_at <= oldest_allowed:
+            self._drop(oldest)
+        while self._waiting and self._waiting[0].opened_at <= oldest_allowed:
+            self._say_goodbye(self._waiting.pop(0), encode_rejection(LIMIT_EXCEEDED))
+
+    def _seconds_to_next_deadline(self) -> float | None:
+        deadlines = [h.opened_at + self._config.artim_s for h in self._waiting[:1]]
+        if self._half_open:
+            deadlines.append(next(iter(self._half_open)).opened_at + self._config.artim_s)
+        if not self._is_accepting and self._paused_until > monotonic():
+            deadlines.append(self._paused_until)
+        return max(min(deadlines) - monotonic(), 0) if deadlines else None
+
+    def _drop(self, half_open: _HalfOpen, last_pdu: bytes = b"") -> None:
+        self._forget(half_open)
+        self._say_goodbye(half_open, last_pdu)
+
+    def _say_goodbye(self, half_open: _HalfOpen, last_pdu: bytes) -> None:
+        try:
+            if last_pdu:
+                half_open.sock.send(last_pdu)
+                half_open.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has gone already
+        half_open.sock.close()
+
+    def _forget(self, half_open: _HalfOpen) -> None:
+        del self._half_open[half_open]
+        self._selector.unregister(half_open.sock)
+
+    def _close(self) -> None:
+        for half_open in list(self._half_open):
+            self._drop(half_open)
+        for half_open in self._waiting:
+            half_open.sock.close()
+        self._selector.close()
+        self._left.close()
+        self._leaving.close()

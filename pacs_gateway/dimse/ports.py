@@ -1,0 +1,57 @@
+"""What the DICOM services consume of the archive and of access, as the smallest shapes that serve."""
+
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+from pacs_gateway.domain.instance import Origin
+
+
+class Reception(Protocol):
+    """One data set on its way into the spool."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append the next bytes of the data set; they are not kept after the call."""
+
+    def finish(self) -> object:
+        """Check, describe and publish what was written; on return it is durable."""
+
+    def discard(self) -> None:
+        """Drop what was written; does nothing when called again."""
+
+
+class Ingest(Protocol):
+    """The way into the archive."""
+
+    def receive(
+        self, *, transfer_syntax_uid: str, origin: Origin, sop_class_uid: str, sop_instance_uid: str
+    ) -> Reception:
+        """Begin to receive one data set."""
+
+    def accepts_storage(self) -> bool:
+        """Return whether the spool is above its low-water mark."""
+
+
+class Device(Protocol):
+    """A registered application entity, as far as a listener must know it."""
+
+    @property
+    def ae_title(self) -> str:
+        """Calling AE title."""
+
+    @property
+    def facility(self) -> str:
+        """Code of the facility that what it sends belongs to."""
+
+    @property
+    def rights(self) -> AbstractSet[str]:
+        """What it may ask for: ``echo``, ``store``, ``find``, ``move``, ``get``, ``commit``, ``worklist``."""
+
+
+class Devices(Protocol):
+    """The register of application entities."""
+
+    def identify(self, *, calling: str, called: str, address: str) -> Device | None:
+        """Return the device that calls, or None when it must be rejected."""
+
+    def record_rejection(self, *, calling: str, called: str, address: str, reason: str) -> None:
+        """Keep an attempt for `device list --rejected`."""

@@ -1,0 +1,126 @@
+"""The DICOM service of one process: the door, one thread per association, and an orderly end."""
+
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from time import monotonic
+
+from pynetdicom import _config as pynetdicom_config
+from pynetdicom.ae import ApplicationEntity
+
+from pacs_gateway.dimse.admission import Admission
+from pacs_gateway.dimse.association import AcceptedAssociation, Shared
+from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.listener import Connection, Door
+from pacs_gateway.dimse.negotiation import SERVICES
+from pacs_gateway.dimse.ports import Devices, Ingest
+from pacs_gateway.dimse.wire import StopSignal
+from pacs_gateway.domain.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 30.0
+_CUT_S = 2.0
+
+
+class DicomServer:
+    """Serves C-ECHO and C-STORE on listening sockets it shares with its sibling processes.
+
+    Parameters
+    ----------
+    sockets
+        Bound and listening; they stay open when the server stops.
+
+    Notes
+    -----
+    `serve` blocks; `stop` may be called from any thread and from a signal handler.
+    """
+
+    def __init__(self, config: DimseConfig, ingest: Ingest, devices: Devices, sockets: Sequence[socket.socket]) -> None:
+        _quieten_pynetdicom()
+        self._config = config
+        self._stop = StopSignal()
+        self._grace_s = _GRACE_S
+        self._shared = Shared(
+            config=config,
+            ae=_application_entity(config),
+            admission=Admission(config.ae_titles, devices),
+            ingest=ingest,
+            table=SERVICES,
+            stop=self._stop,
+        )
+        self._door = Door(config, sockets, self._stop, self._enter)
+        self._associations: set[AcceptedAssociation] = set()
+        self._changed = threading.Condition()
+
+    @property
+    def n_associations(self) -> int:
+        """Associations being served."""
+        return len(self._associations)
+
+    def serve(self) -> None:
+        """Serve until `stop`; return when every association has ended."""
+        try:
+            self._door.run()
+        finally:
+            self._stop.set()
+            self._finish()
+            self._stop.close()
+
+    def stop(self, grace_s: float = _GRACE_S) -> None:
+        """Accept nothing more, abort what is idle, and give messages in flight `grace_s` seconds."""
+        self._grace_s = grace_s
+        self._stop.set()
+
+    def _enter(self, connection: Connection) -> None:
+        association = AcceptedAssociation(self._shared, connection, self._leave)
+        with self._changed:
+            self._associations.add(association)
+        try:
+            association.start()
+        except RuntimeError:
+            self._remove(association)
+            raise
+
+    def _leave(self, association: AcceptedAssociation) -> None:
+        self._remove(association)
+        self._door.leave()
+
+    def _remove(self, association: AcceptedAssociation) -> None:
+        with self._changed:
+            self._associations.discard(association)
+            self._changed.notify_all()
+
+    def _finish(self) -> None:
+        if not self._wait_for_all(self._grace_s):
+            with self._changed:
+                late = list(self._associations)
+            logger.warning("%d associations did not end in time and are cut", len(late))
+            for association in late:
+                association.cut()
+            self._wait_for_all(_CUT_S)
+
+    def _wait_for_all(self, seconds: float) -> bool:
+        deadline = monotonic() + seconds
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._associations, max(deadline - monotonic(), 0))
+
+
+def _application_entity(config: DimseConfig) -> ApplicationEntity:
+    ae = ApplicationEntity(config.ae_titles[0])
+    ae.maximum_pdu_size = config.max_pdu
+    ae.acse_timeout = config.artim_s
+    ae.dimse_timeout = config.message_s
+    ae.network_timeout = config.message_s
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return ae
+
+
+def _quieten_pynetdicom() -> None:
+    """Keep pynetdicom's log off the hot path, and the identifiers it would print out of ours."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    pynetdicom_config.LOG_HANDLER_LEVEL = "none"
+    pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False
