@@ -245,8 +245,8 @@ def _htj2k(data: bytes, description: PixelDescription, _index: int) -> Frame:
 
 def _jpeg_xl(data: bytes, description: PixelDescription, _index: int) -> Frame:
     _check_stream(codestream.read_jpeg_xl(data), description)
-    # rotation belongs to the header's attributes, never to the code stream's
-    decoded = imagecodecs.jpegxl_decode(data, keeporientation=True)
+    # rotation is the header's matter, and of an animation's frames only the first is decoded
+    decoded = imagecodecs.jpegxl_decode(data, index=0, keeporientation=True)
     return _reinterpreted(decoded, description.bits_stored, description)
 
 

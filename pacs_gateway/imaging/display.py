@@ -11,16 +11,15 @@ from pydicom.dataset import Dataset
 
 from pacs_gateway.errors import InputError
 from pacs_gateway.imaging import elements, lut
+from pacs_gateway.imaging.spread import offsets, spread, value_range
 from pacs_gateway.imaging.window import Values, VoiFunction, Window
 
 Image = NDArray[np.uint8]
 """(rows, columns) grey or (rows, columns, 3) RGB."""
 
 _Step = Callable[[Values], Values]
-_MAX_TABLE = 2**16
 _MAX_VALUE = 1e300
 """Beyond it nothing is shown apart; it keeps sums and quotients of hostile slopes and windows finite."""
-_PERCENTILES = (1, 99)
 # In the order of PS3.3 10.7: what is meant for display first
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _MAX_ASPECT = 100.0
@@ -108,7 +107,7 @@ def _voi(frame: NDArray[np.number], header: Dataset, index: int, *, modality: _S
         is_signed = bool(modality(np.zeros(1))[0] < 0) or frame.dtype.kind == "i"
         table = lut.read_table(item, "LUTDescriptor", "LUTData", is_signed=is_signed)
         return lambda values: table.apply(values) / table.top
-    return (_own_window(source) or _spread(frame, header, modality)).shades
+    return (_own_window(source) or spread(frame, header, modality)).shades
 
 
 def _own_window(source: Dataset) -> Window | None:
@@ -122,42 +121,17 @@ def _own_window(source: Dataset) -> Window | None:
         return None  # widths of 0 come from real devices and mean that there is no window
 
 
-def _spread(frame: NDArray[np.number], header: Dataset, modality: _Step) -> Window:
-    """Return the window from the 1st to the 99th percentile of what is not padding."""
-    with np.errstate(over="ignore"):
-        shown = modality(_not_padding(frame, header).astype(np.float64))
-    low, high = (float(value) for value in np.percentile(shown, _PERCENTILES))
-    if low >= high or elements.integer(header, "BitsAllocated") == 1:
-        low, high = float(shown.min()), float(shown.max())
-    if low >= high:  # one value only: black up to 0, else white
-        low, high = (0.0, low) if low > 0 else (low, low + 1)
-    return Window((low + high) / 2, high - low, VoiFunction.LINEAR_EXACT)
-
-
-def _not_padding(frame: NDArray[np.number], header: Dataset) -> NDArray[np.number]:
-    """Return the pixels outside the padding value or range (PS3.3 C.7.5.1.1.2); all where nothing is left."""
-    if frame.dtype.kind == "f":
-        finite = frame[np.isfinite(frame)]
-        return finite if finite.size else np.zeros(1)
-    first = elements.integer(header, "PixelPaddingValue")
-    if first is None:
-        return frame
-    last = elements.integer(header, "PixelPaddingRangeLimit")
-    # the VR may be US where the pixels are signed: the bits count
-    bounds = np.array([first, first if last is None else last], np.int64).astype(frame.dtype)
-    shown = frame[(frame < bounds.min()) | (frame > bounds.max())]
-    return shown if shown.size else frame
-
-
 def _mapped(frame: NDArray[np.number], levels: Callable[[Values], Image]) -> Image:
     """Return `levels` of every pixel, computed once per value where there are fewer values than pixels."""
-    if frame.dtype.kind in "iu":
-        low, high = int(frame.min()), int(frame.max())
-        if high - low < min(_MAX_TABLE, frame.size):
-            table = levels(np.arange(low, high + 1, dtype=np.float64))
-            shown: Image = table[frame.astype(np.int64) - low]
-            return shown
-    return levels(np.nan_to_num(frame.astype(np.float64)))
+    bounds = value_range(frame)
+    if bounds is None:
+        return levels(np.nan_to_num(frame.astype(np.float64)))
+    low, high = bounds
+    table = levels(np.arange(low, high + 1, dtype=np.float64))
+    shown = np.empty(frame.shape, np.uint8)
+    for rows, block in offsets(frame, low):
+        shown[rows] = table[block]
+    return shown
 
 
 def _eight_bit_colour(frame: NDArray[np.number], header: Dataset) -> Image:

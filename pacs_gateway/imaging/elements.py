@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, MutableSequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
+import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -22,8 +23,19 @@ Scalar = str | int | float
 
 _BINARY: Mapping[str, str] = MappingProxyType({"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"})
 _TEXT = frozenset({"IS", "DS", "CS", "UI"})
-# What pydicom's readers were seen to raise on hostile bytes; they document none of it.
-_MALFORMED = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+# What pydicom's readers were seen to raise on hostile bytes; they document none of it. OSError is no file's here:
+# it is how they say that a sequence ends early.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 @contextmanager
@@ -97,10 +109,7 @@ def words(header: Dataset, keyword: str) -> bytes:
 def swap(data: bytes, size: int) -> bytes:
     """Return `data` with the bytes of every unit of `size` bytes reversed; what is left over stays."""
     whole = len(data) - len(data) % size
-    swapped = bytearray(data)
-    for position in range(size):
-        swapped[position:whole:size] = data[size - 1 - position : whole : size]
-    return bytes(swapped)
+    return np.frombuffer(data, f"u{size}", count=whole // size).byteswap().tobytes() + data[whole:]
 
 
 def _tag(keyword: str) -> int:

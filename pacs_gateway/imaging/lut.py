@@ -114,22 +114,26 @@ def _expanded(units: list[int], n_entries: int, bits: int) -> Entries:
                 offset = sum(unit << (bits * k) for k, unit in enumerate(units[position + 2 : position + 2 + n_units]))
                 source = offset // (bits // 8)
                 for _ in range(units[position + 1]):
-                    source = _segment(units, source, entries, n_entries)
+                    if len(entries) >= n_entries:
+                        break
+                    source = _segment(units, source, entries)
                 position += 2 + n_units
             else:
-                position = _segment(units, position, entries, n_entries)
+                position = _segment(units, position, entries)
     if len(entries) < n_entries:
         raise InvalidInstanceError("a segmented palette is shorter than its descriptor says")
     return np.array(entries[:n_entries], np.uint16)
 
 
-def _segment(units: list[int], position: int, entries: list[int], n_entries: int) -> int:
+def _segment(units: list[int], position: int, entries: list[int]) -> int:
     """Append what the discrete or linear segment at `position` stands for; return where the next one begins."""
     kind, length = units[position], units[position + 1]
+    if not length:  # every segment adds an entry, so n_entries bounds the work
+        raise InvalidInstanceError("a segmented palette has an empty segment")
     if kind == _DISCRETE:
         entries.extend(units[position + 2 : position + 2 + length])
         return position + 2 + length
-    if kind != _LINEAR or not entries or len(entries) > n_entries:
+    if kind != _LINEAR or not entries:
         raise InvalidInstanceError("a segmented palette has a segment out of place")
     start, end = entries[-1], units[position + 2]
     entries.extend(round(start + (end - start) * step / length) for step in range(1, length + 1))

@@ -15,7 +15,9 @@ def middle_frame(n_frames: int) -> int:
     return max(n_frames - 1, 0) // 2
 
 
-def thumbnail(data: bytes, header: Dataset, transfer_syntax_uid: str, *, index: int, size: int = 256) -> bytes:
+def thumbnail(
+    data: bytes, header: Dataset, transfer_syntax_uid: str, *, index: int, size: int = 256, vr: str = ""
+) -> bytes:
     """Return one frame as a JPEG of at most `size` x `size`; small images are not enlarged.
 
     Parameters
@@ -24,6 +26,8 @@ def thumbnail(data: bytes, header: Dataset, transfer_syntax_uid: str, *, index: 
         The bytes of the frame, as ``decode_frame`` takes them.
     index
         Number of the frame (0-based).
+    vr
+        VR of the pixel data element, where the caller knows it (see ``describe_pixels``).
 
     Raises
     ------
@@ -32,7 +36,7 @@ def thumbnail(data: bytes, header: Dataset, transfer_syntax_uid: str, *, index: 
     UnsupportedSyntaxError
         Pixels of this kind or in this transfer syntax cannot be shown.
     """
-    frame = decode_frame(data, describe_pixels(header, transfer_syntax_uid), index=index)
+    frame = decode_frame(data, describe_pixels(header, transfer_syntax_uid, vr=vr), index=index)
     aspect = pixel_aspect(header, index=index)
     side = min(size, round(max(frame.shape[0] * max(aspect, 1), frame.shape[1] * max(1 / aspect, 1))))
     image = render(frame, header, index=index)

@@ -26,8 +26,8 @@ from pacs_gateway.imaging import elements
 from pacs_gateway.imaging.decode import decode_stored, decoded_photometric
 from pacs_gateway.imaging.pixels import FloatKind, PixelDescription, frame_bits
 
-_FIRST_OF_PIXELS = 0x7FE00001
-"""From the extended offset table on, everything belongs to the pixel data and is written with it."""
+_PIXEL_GROUP = 0x7FE0
+"""All of it, the extended offset table too, belongs to the pixel data and is written with it."""
 _PIXEL_TAGS: Mapping[FloatKind | None, int] = MappingProxyType(
     {None: 0x7FE00010, FloatKind.FLOAT: 0x7FE00008, FloatKind.DOUBLE: 0x7FE00009}
 )
@@ -166,7 +166,7 @@ class _Encoder:
         encoded = []
         for tag in sorted({*map(int, dataset.keys()), *replaced}):
             # group 2 belongs to the file, and group lengths (retired, PS3.5 7.2) would be wrong from here on
-            if tag >> 16 <= 2 or not tag & 0xFFFF or (depth == 0 and tag >= _FIRST_OF_PIXELS):
+            if tag >> 16 <= 2 or not tag & 0xFFFF or (depth == 0 and tag >> 16 == _PIXEL_GROUP):
                 continue
             with elements.malformed(f"({tag >> 16:04X},{tag & 0xFFFF:04X})"):
                 stored = replaced.get(tag) or dataset.get_item(tag)
