@@ -73,7 +73,7 @@ def open_access(
     audit = Audit(clock=clock)
     return Access(
         config=config,
-        accounts=Accounts(database, audit, clock=clock, passwords=passwords or Passwords()),
+        accounts=Accounts(database, audit, config=config, clock=clock, passwords=passwords or Passwords()),
         sessions=Sessions(database, audit, clock=clock, lifetime=config.session_lifetime, idle=config.session_idle),
         tokens=Tokens(database, audit, clock=clock),
         devices=Devices(database, audit, config=config, clock=clock),

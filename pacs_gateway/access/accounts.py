@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome, Seldom
 from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
+from pacs_gateway.access.config import AccessConfig
 from pacs_gateway.access.names import check_facility, check_name, to_name
 from pacs_gateway.access.passwords import Passwords, check_password, one_time_password
 from pacs_gateway.access.throttle import Throttle
@@ -16,6 +17,7 @@ from pacs_gateway.database.schema.access import account, session
 from pacs_gateway.errors import ConflictError, InputError, NotFoundError, UnauthenticatedError
 
 _FIRST_ADMINISTRATOR = "admin"
+_FIRST_START = Actor("first start")
 
 
 class Role(StrEnum):
@@ -54,7 +56,10 @@ class Accounts:
     Thread-safe. Passwords are hashed outside of transactions: hashing takes longer than everything else together.
     """
 
-    def __init__(self, database: Database, audit: Audit, *, clock: Clock, passwords: Passwords) -> None:
+    def __init__(
+        self, database: Database, audit: Audit, *, config: AccessConfig, clock: Clock, passwords: Passwords
+    ) -> None:
+        self._config = config
         self._database = database
         self._audit = audit
         self._clock = clock
@@ -98,7 +103,7 @@ class Accounts:
         assert made is not None
         return NewAccount(to_account(made), one_time)
 
-    def ensure_administrator(self, *, facility: str, by: Actor) -> str | None:
+    def ensure_administrator(self) -> str | None:
         """Make the first administrator, ``admin``, where there is none; return its one-time password, this once.
 
         Raises
@@ -108,14 +113,14 @@ class Accounts:
         """
         if self.has_administrator():
             return None
+        facility = self._config.facility
         try:
-            return self.create(
-                _FIRST_ADMINISTRATOR, role=Role.ADMINISTRATOR, facility=facility, by=by
-            ).one_time_password
+            made = self.create(_FIRST_ADMINISTRATOR, role=Role.ADMINISTRATOR, facility=facility, by=_FIRST_START)
         except ConflictError:
             if self.has_administrator():  # another process of this start was quicker
                 return None
             raise
+        return made.one_time_password
 
     def has_administrator(self) -> bool:
         """Return whether anybody can administer this gateway."""
@@ -139,6 +144,8 @@ class Accounts:
         with self._database.write() as connection:
             if row is not None and is_right:
                 self._throttle.clear(connection, name, address=address)
+            else:
+                self._throttle.fail(connection, name, address=address)
             self._record_login(connection, row.name if row else None, address=address, is_right=is_right)
         if row is None or not is_right:
             raise UnauthenticatedError("name or password is wrong")

@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, select, text, update
 
 from pacs_gateway.access.clock import Clock, to_microseconds
 from pacs_gateway.access.networks import parse_address
@@ -50,6 +50,16 @@ class Throttle:
                 _COUNT, {"name": key, "address": where, "n_failures": n_failures, "locked_until": locked_until}
             )
             self._forget_old(connection)
+
+    def fail(self, connection: Connection, name: str, *, address: str) -> None:
+        """Let the lock of an attempt that has failed run from now.
+
+        It is written for every failure alike: without it, an unknown name would cost no write and be told by that.
+        """
+        same = (login_failure.c.name == _key(name)) & (login_failure.c.address == _where(address))
+        n_failures = connection.scalar(select(login_failure.c.n_failures).where(same))
+        locked_until = to_microseconds(self._clock() + _lock(n_failures or 0))
+        connection.execute(update(login_failure).where(same).values(locked_until=locked_until))
 
     def clear(self, connection: Connection, name: str, *, address: str | None = None) -> None:
         """Forget the failures of `name` from `address`, or from everywhere."""

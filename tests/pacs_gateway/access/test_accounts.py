@@ -8,9 +8,10 @@ from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import func, select
 
-from pacs_gateway.access import Access, Account, Role
+from pacs_gateway.access import Access, AccessConfig, Account, Role
 from pacs_gateway.access.accounts import Accounts
 from pacs_gateway.access.audit import Audit
+from pacs_gateway.access.clock import to_microseconds
 from pacs_gateway.access.passwords import MAX_LENGTH, Passwords
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import login_failure
@@ -139,13 +140,33 @@ def test_unknown_names_cost_the_same_hash(database: Database, clock: MovedClock)
             return super().verify(password, hash)
 
     hasher: HasherProtocol = CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
-    accounts = Accounts(database, Audit(clock=clock), clock=clock, passwords=Passwords(hasher))
+    accounts = Accounts(database, Audit(clock=clock), config=AccessConfig(), clock=clock, passwords=Passwords(hasher))
     accounts.create("hoa", role=Role.READER, facility="LOCAL", by=OPERATOR, password=PASSWORD)
     for name in ("hoa", "nobody"):
         before = CountingHasher.n_verified
         with pytest.raises(UnauthenticatedError):
             accounts.authenticate(name, "wrong", address=ADDRESS)
         assert CountingHasher.n_verified == before + 1
+
+
+@pytest.mark.parametrize("name", ["hoa", "nobody"])
+def test_a_failure_is_written_alike_for_known_and_unknown_names(
+    database: Database, clock: MovedClock, name: str
+) -> None:
+    class SlowHasher(Argon2Hasher):
+        def verify(self, password: str | bytes, hash: str | bytes) -> bool:
+            clock.move(timedelta(seconds=1))
+            return super().verify(password, hash)
+
+    hasher = SlowHasher(time_cost=1, memory_cost=8, parallelism=1)
+    accounts = Accounts(database, Audit(clock=clock), config=AccessConfig(), clock=clock, passwords=Passwords(hasher))
+    accounts.create("hoa", role=Role.READER, facility="LOCAL", by=OPERATOR, password=PASSWORD)
+    for _ in range(5):
+        with pytest.raises(UnauthenticatedError):
+            accounts.authenticate(name, "wrong", address=ADDRESS)
+    with database.read() as connection:
+        locked_until = connection.scalar(select(login_failure.c.locked_until))
+    assert locked_until == to_microseconds(clock.now + timedelta(seconds=30))
 
 
 def test_failures_of_made_up_names_stay_bounded(
@@ -201,7 +222,7 @@ def test_removing_an_account_ends_its_sessions_and_tokens(access: Access, reader
 
 def test_first_start_makes_one_administrator_once(access: Access) -> None:
     def start(_: int) -> str | None:
-        return access.accounts.ensure_administrator(facility="LOCAL", by=OPERATOR)
+        return access.accounts.ensure_administrator()
 
     with ThreadPoolExecutor(4) as pool:
         passwords = [password for password in pool.map(start, range(8)) if password]
@@ -213,7 +234,7 @@ def test_first_start_makes_one_administrator_once(access: Access) -> None:
 def test_first_start_says_when_the_name_is_taken_by_a_reader(access: Access) -> None:
     access.accounts.create("admin", role=Role.READER, facility="LOCAL", by=OPERATOR)
     with pytest.raises(ConflictError):
-        access.accounts.ensure_administrator(facility="LOCAL", by=OPERATOR)
+        access.accounts.ensure_administrator()
 
 
 @pytest.fixture
