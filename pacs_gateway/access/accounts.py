@@ -133,8 +133,8 @@ class Accounts:
         Raises
         ------
         UnauthenticatedError
-            In the same words, after the same work, whether the name is unknown, the password wrong or too many
-            attempts failed before.
+            In the same words whether the name is unknown, the password wrong or too many attempts failed before;
+            an unknown name costs the same work as a wrong password.
         """
         name = name.strip().lower()
         self._throttle.admit(name, address=address)

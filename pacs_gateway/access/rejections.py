@@ -59,6 +59,7 @@ class Rejections:
         self._clock = clock
         self._flush_s = flush_s
         self._mutex = threading.Lock()
+        self._writing = threading.Lock()
         self._pending: dict[tuple[str, str, str], Rejected] = {}
         self._n_by_address: Counter[str] = Counter()
         self._timer: threading.Timer | None = None
@@ -86,23 +87,21 @@ class Rejections:
         UnavailableError, CapacityError
             The database is away or full; the counts are kept for the next time.
         """
-        with self._mutex:
-            callers = tuple(self._pending.values())
-            self._pending.clear()
-            self._n_by_address.clear()
-        if not callers:
-            return
-        try:
-            with self._database.write() as connection:
-                for caller in callers:
-                    _write(connection, caller)
-                _drop_oldest(connection)
-                self._record(connection, callers)
-        except (UnavailableError, CapacityError):
-            with self._mutex:
-                for caller in callers:
-                    self._merge(caller)
-            raise
+        with self._writing:  # so that closing waits for a write that is on its way
+            callers = self._take()
+            if not callers:
+                return
+            try:
+                with self._database.write() as connection:
+                    for caller in callers:
+                        _write(connection, caller)
+                    _drop_oldest(connection)
+                    self._record(connection, callers)
+            except (UnavailableError, CapacityError):
+                with self._mutex:
+                    for caller in callers:
+                        self._merge(caller)
+                raise
 
     def list(self) -> tuple[Rejected, ...]:
         """Return every caller that was turned away, the latest first."""
@@ -138,6 +137,13 @@ class Rejections:
             self._timer = None  # the next rejection starts the next one
         with contextlib.suppress(UnavailableError, CapacityError):
             self.flush()
+
+    def _take(self) -> tuple[Rejected, ...]:
+        with self._mutex:
+            callers = tuple(self._pending.values())
+            self._pending.clear()
+            self._n_by_address.clear()
+        return callers
 
     def _merge(self, caller: Rejected) -> None:
         """Add to the counts in memory; strangers beyond the bounds are not kept."""
