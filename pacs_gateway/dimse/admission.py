@@ -66,7 +66,7 @@ class Admission:
                 reason = "called AE title differs only in case" if is_near else "unknown called AE title"
                 return self._reject(caller, reason)
             device = self.devices.identify(calling=calling, called=called, address=address)
-            return device or self._reject(caller, "unknown device")
+            return device or self._reject(caller, "")
         except GatewayError as error:
             logger.warning("cannot tell who calls from %s: %s", address, error)
         except Exception as error:  # the boundary of one request
@@ -74,7 +74,7 @@ class Admission:
         return CONGESTED
 
     def _reject(self, caller: Caller, reason: str) -> Rejection:
-        logger.info("rejected %s calling %s from %s: %s", caller.calling, caller.called, caller.address, reason)
+        logger.info("rejected %s calling %s from %s", caller.calling, caller.called, caller.address)
         self.devices.record_rejection(
             calling=caller.calling, called=caller.called, address=caller.address, reason=reason
         )

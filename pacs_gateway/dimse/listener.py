@@ -36,6 +36,8 @@ _SOCKET_BUFFER_BYTES = 1 << 20
 _READ_BYTES = 64 * 1024
 # An honest peer sends its request at once; one that has not within this time may be closed to make room.
 _FRESH_S = 0.25
+# Its request usually comes with the packet that completes the connection: so long a place is kept for it.
+_PROMISING_S = 0.05
 # Out of descriptors or memory: leave the backlog alone for a moment.
 _BACK_OFF_S = 0.25
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -117,10 +119,7 @@ class Door:
 
     def _watch_listeners(self) -> None:
         """Select on the listening sockets exactly while there is room."""
-        has_room = (
-            self._n_associations + len(self._waiting) < self._config.max_associations
-            and monotonic() >= self._paused_until
-        )
+        has_room = self._has_room()
         if has_room is self._is_accepting:
             return
         self._is_accepting = has_room
@@ -129,6 +128,21 @@ class Door:
                 self._selector.register(sock, selectors.EVENT_READ)
             else:
                 self._selector.unregister(sock)
+
+    def _has_room(self) -> bool:
+        """Return whether a new connection could become an association; brand-new ones are about to."""
+        now = monotonic()
+        free = self._config.max_associations - self._n_associations - len(self._waiting)
+        if now < self._paused_until or free <= 0:
+            return False
+        for newest in reversed(self._half_open):
+            if newest.opened_at + _PROMISING_S <= now:
+                break
+            free -= 1
+            if free <= 0:
+                self._paused_until = newest.opened_at + _PROMISING_S
+                return False
+        return True
 
     def _accept(self, listener: socket.socket) -> None:
         """Take one connection: one at a time, so that the processes share a burst."""

@@ -54,4 +54,4 @@ class Devices(Protocol):
         """Return the device that calls, or None when it must be rejected."""
 
     def record_rejection(self, *, calling: str, called: str, address: str, reason: str) -> None:
-        """Keep an attempt for `device list --rejected`."""
+        """Keep an attempt for `device list --rejected`; with an empty `reason` the register finds it."""
