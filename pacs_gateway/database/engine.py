@@ -89,6 +89,8 @@ class Database:
         engine = create_engine(
             self.url,
             poolclass=QueuePool,
+            # A failed statement's parameters hold names and numbers of patients; they must not reach a log.
+            hide_parameters=True,
             pool_size=pool_size,
             max_overflow=0 if not query_only else pool_size,
             # The driver must not open transactions of its own: `begin` below decides which kind.
@@ -109,6 +111,9 @@ class Database:
             cursor.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
             cursor.execute("PRAGMA cache_size=-32768")
             cursor.execute("PRAGMA mmap_size=268435456")
+            # LIKE as in PostgreSQL and as PS3.4 C.2.2.2 wants it; who wants it loose lowers both sides, in all scripts.
+            cursor.execute("PRAGMA case_sensitive_like=ON")
+            dbapi_connection.create_function("lower", 1, _lower, deterministic=True)
             if query_only:
                 cursor.execute("PRAGMA query_only=ON")
             cursor.close()
@@ -118,6 +123,10 @@ class Database:
             connection.exec_driver_sql(begin)
 
         return engine
+
+
+def _lower(text: str | int | float | bytes | None) -> str | int | float | bytes | None:
+    return text.lower() if isinstance(text, str) else text
 
 
 @contextmanager

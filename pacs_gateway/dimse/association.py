@@ -152,7 +152,13 @@ class GatewayAcse(ACSE):
             return
         self._agree(assoc, request)
         self.send_accept()
+        assoc.expect_messages()
         assoc.is_established = True
+
+    def _negotiate_as_requestor(self) -> None:
+        super()._negotiate_as_requestor()
+        if self.assoc.is_established:
+            cast(GatewayAssociation, self.assoc).expect_messages()
 
     def _find_obstacle(self, request: A_ASSOCIATE) -> Rejection | None:
         if request.application_context_name != APPLICATION_CONTEXT_NAME:
@@ -170,7 +176,8 @@ class GatewayAcse(ACSE):
         agreement = negotiate(
             request.presentation_context_definition_list, roles, assoc.device.rights, assoc.shared.table
         )
-        assoc.use_contexts(agreement.contexts)
+        assoc._accepted_cx = {cast(int, cx.context_id): cx for cx in agreement.contexts if cx.result == 0}
+        assoc._rejected_cx = [cx for cx in agreement.contexts if cx.result != 0]
         for role in agreement.roles:
             self.acceptor.add_negotiation_item(role)
         if self.requestor.asynchronous_operations != (1, 1):
@@ -239,10 +246,8 @@ class GatewayAssociation(Association):
         self.acse.send_abort(0x00)
         self.kill()
 
-    def use_contexts(self, contexts: tuple[PresentationContext, ...]) -> None:
-        """Work under the accepted ones of the negotiated `contexts`."""
-        self._accepted_cx = {cast(int, cx.context_id): cx for cx in contexts if cx.result == 0}
-        self._rejected_cx = [cx for cx in contexts if cx.result != 0]
+    def expect_messages(self) -> None:
+        """Take messages under the presentation contexts that were accepted."""
         assembler = self.dul.assembler
         assembler.peer_max_length = self.dimse.maximum_pdu_size
         assembler.contexts = {
@@ -313,9 +318,9 @@ class AcceptedAssociation(GatewayAssociation):
         """Break the connection from another thread: the time to finish is over."""
         self.dul.wire.cut()
 
-    def use_contexts(self, contexts: tuple[PresentationContext, ...]) -> None:
-        """Work under the accepted ones of the negotiated `contexts`, storage included."""
-        super().use_contexts(contexts)
+    def expect_messages(self) -> None:
+        """Take messages under the presentation contexts that were accepted, C-STORE by ourselves."""
+        super().expect_messages()
         self.dul.assembler.store = StoreService(self.shared.ingest, self.device, self.address)
 
     def _serve(self) -> None:

@@ -161,19 +161,15 @@ instance_metadata = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-series_metadata = Table(
-    "series_metadata",
+# What a series was last derived into; the bytes are objects in the store, named by the digests.
+series_derived = Table(
+    "series_derived",
     metadata,
     Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
-    Column("revision", Integer, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-)
-
-series_thumbnail = Table(
-    "series_thumbnail",
-    metadata,
-    Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
-    Column("revision", Integer, nullable=False),
-    # NULL where the series has no image to show.
-    Column("body", LargeBinary),
+    # The series' revision that the metadata object describes, and the SHA-256 of that object; it is the ETag too.
+    Column("metadata_revision", Integer),
+    Column("metadata_digest", Text),
+    # The revision the thumbnail was chosen from, and the digest of the instance it shows: NULL where there is no image.
+    Column("thumbnail_revision", Integer),
+    Column("thumbnail_digest", Text),
 )

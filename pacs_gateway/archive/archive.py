@@ -1,0 +1,103 @@
+"""The archive of one process: its use cases over one database, store and spool."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from sqlalchemy import Connection
+
+from pacs_gateway.archive.conflicts import COMPARE, ConflictPolicy, Conflicts
+from pacs_gateway.archive.derive import DERIVE, Derive
+from pacs_gateway.archive.ingest import Clock, Ingest, microseconds
+from pacs_gateway.archive.retrieve import Retrieve
+from pacs_gateway.archive.search import Search
+from pacs_gateway.archive.ship import Recovery, Shipper
+from pacs_gateway.archive.stored import Holdings
+from pacs_gateway.database.engine import Database
+from pacs_gateway.index.rows import BatchResult
+from pacs_gateway.index.writer import BatchHooks, IndexWriter
+from pacs_gateway.jobs.queue import Job, announce, enqueue
+from pacs_gateway.jobs.worker import Handler
+from pacs_gateway.storage.spool import Spool, SpoolDirectory
+from pacs_gateway.storage.store import ObjectStore
+
+INSTANCES_STORED = "instances-stored"
+"""Kind of the event; its subject is the study's UID."""
+
+
+class Archive:
+    """Search, retrieve, derive, conflicts; and, once something is received, ingest."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        spool: Spool,
+        *,
+        clock: Clock,
+        policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._spool = spool
+        self._clock = clock
+        holdings = Holdings(database, store, spool)
+        self.search = Search(database)
+        self.derive = Derive(database, store, holdings, clock)
+        self.retrieve = Retrieve(database, holdings, self.derive)
+        self.conflicts = Conflicts(database, holdings, policy=policy, clock=clock)
+        self._lock = Lock()
+        self._directory: SpoolDirectory | None = None
+        self._ingest: Ingest | None = None
+
+    @property
+    def ingest(self) -> Ingest:
+        """The way in; the first use opens this process's directory of the spool and its batch writer."""
+        with self._lock:
+            if self._ingest is None:
+                self._directory = self._spool.open_directory()
+                self._ingest = Ingest(self._spool, self._directory, self._writer(), clock=self._clock)
+            return self._ingest
+
+    def shipper(self) -> Shipper:
+        """Return what moves this node's spool into the object store."""
+        return Shipper(self._database, self._spool, self._store, clock=self._clock)
+
+    @contextmanager
+    def recovery(self, *, facility: str) -> Iterator[Recovery]:
+        """Open what takes over the spool directories of dead processes."""
+        writer = self._writer()
+        recovery = Recovery(self._database, self._spool, writer, facility=facility)
+        try:
+            yield recovery
+        finally:
+            writer.close()
+            recovery.close()
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return what does the archive's jobs."""
+
+        def derive(job: Job) -> int | None:
+            return self.derive.run(int(job.key))
+
+        def compare(job: Job) -> None:
+            self.conflicts.compare(int(job.key))
+
+        return {DERIVE: derive, COMPARE: compare}
+
+    def close(self) -> None:
+        """Commit what waits for the index and give the spool directory back."""
+        with self._lock:
+            if self._ingest is not None and self._directory is not None:
+                self._ingest.writer.close()
+                self._directory.close(remove=True)
+                self._ingest = self._directory = None
+
+    def _writer(self) -> IndexWriter:
+        return IndexWriter(self._database, BatchHooks(self._follow_up, self._spool.remove))
+
+    def _follow_up(self, connection: Connection, result: BatchResult) -> None:
+        at = microseconds(self._clock())
+        enqueue(connection, DERIVE, (str(key) for key in result.series_keys), run_at=at)
+        enqueue(connection, COMPARE, (str(key) for key in result.pending_keys), run_at=at)
+        announce(connection, INSTANCES_STORED, result.study_uids, at=at)

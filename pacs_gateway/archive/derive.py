@@ -1,0 +1,293 @@
+"""Deriving what readers need: metadata and thumbnails, by the worker, once a series changes.
+
+Each new instance gets its metadata row within a second; when the series has been quiet for a while, one object per
+series replaces the rows. A reader never waits for this: what is not derived yet is derived on request.
+"""
+
+import gzip
+import hashlib
+import logging
+import zlib
+from collections.abc import Iterable
+from datetime import timedelta
+
+import orjson
+from sqlalchemy import Connection, delete, func, select
+
+from pacs_gateway.archive.ingest import Clock, microseconds
+from pacs_gateway.archive.metadata import merge, metadata_json, read_header
+from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.archive import instance, instance_metadata, series, series_derived
+from pacs_gateway.errors import ConflictError, InvalidInstanceError, NotFoundError, UnsupportedSyntaxError
+from pacs_gateway.imaging.thumbnail import middle_frame, thumbnail
+from pacs_gateway.index.upsert import insert
+from pacs_gateway.storage.store import ObjectStore, derived_key
+
+_log = logging.getLogger(__name__)
+
+DERIVE = "derive"
+"""Kind of the job; its key is the series' key."""
+_METADATA_NAME = "metadata-1.json.gz"
+_THUMBNAIL_NAME = "thumbnail-1.jpg"
+_QUIET = timedelta(seconds=3)
+_ROWS_AT_ONCE = 64
+_LAST_NUMBER = 2**31 - 1
+THUMBNAIL_SIZE = 256
+
+
+def bulk_root(stored: StoredInstance) -> str:
+    """Return the URI under which an instance's bulk data is served."""
+    return f"/dicom-web/studies/{stored.study_uid}/series/{stored.series_uid}/instances/{stored.sop_uid}/bulkdata"
+
+
+class Derive:
+    """Makes and reads derived things."""
+
+    def __init__(self, database: Database, store: ObjectStore, holdings: Holdings, clock: Clock) -> None:
+        self._database = database
+        self._store = store
+        self._holdings = holdings
+        self._clock = clock
+
+    def run(self, series_key: int) -> int | None:
+        """Derive what a series lacks; return when to look again (UTC microseconds), None when all is done."""
+        revision, newest = self._state(series_key)
+        if revision is None:
+            return None
+        self._derive_rows(series_key)
+        quiet_at = newest + round(_QUIET.total_seconds() * 1_000_000)
+        is_quiet = microseconds(self._clock()) >= quiet_at
+        self._derive_thumbnail(series_key, revision, is_quiet=is_quiet)
+        if not is_quiet:
+            return quiet_at
+        self._derive_series(series_key, revision)
+        return None
+
+    def metadata(self, series_key: int) -> tuple[bytes, str]:
+        """Return a series' metadata (gzip of a JSON array) and its ETag, derived now where it must be."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(series.c.revision, series_derived.c.metadata_revision, series_derived.c.metadata_digest)
+                .join_from(series, series_derived, series_derived.c.series_key == series.c.id, isouter=True)
+                .where(series.c.id == series_key)
+            ).one()
+        if row.metadata_digest is not None and row.metadata_revision == row.revision:
+            try:
+                return self._store.read(derived_key(row.metadata_digest, _METADATA_NAME)), row.metadata_digest
+            except NotFoundError:
+                _log.warning("a derived object is gone; deriving it again")
+        body = self._compose(series_key)
+        return body, hashlib.sha256(body).hexdigest()
+
+    def instance_metadata(self, stored: StoredInstance) -> bytes:
+        """Return one instance's metadata as a JSON object."""
+        with self._holdings.open(stored) as reader:
+            header = read_header(as_file(reader), defer=True)
+        return metadata_json(header, transfer_syntax_uid=stored.transfer_syntax_uid, bulk_root=bulk_root(stored))
+
+    def thumbnail(self, stored: StoredInstance) -> bytes:
+        """Return the thumbnail of one instance, made now unless it is kept.
+
+        Raises
+        ------
+        NotFoundError
+            It has no image that can be shown.
+        """
+        try:
+            return self._store.read(derived_key(stored.digest, _THUMBNAIL_NAME))
+        except NotFoundError:
+            return self._make_thumbnail(stored)
+
+    def series_thumbnail(self, series_key: int) -> tuple[bytes, str]:
+        """Return the thumbnail that stands for a series, and its ETag.
+
+        Raises
+        ------
+        NotFoundError
+            The series has no image that can be shown.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(series_derived).where(series_derived.c.series_key == series_key)).first()
+        if row is not None and row.thumbnail_revision is not None:
+            if row.thumbnail_digest is None:
+                raise NotFoundError("the series has no image")
+            try:
+                return self._store.read(derived_key(row.thumbnail_digest, _THUMBNAIL_NAME)), row.thumbnail_digest
+            except NotFoundError:
+                _log.warning("a derived object is gone; deriving it again")
+        representative = self._representative(series_key)
+        if representative is None:
+            raise NotFoundError("the series has no image")
+        return self._make_thumbnail(representative), representative.digest
+
+    def _state(self, series_key: int) -> tuple[int | None, int]:
+        statement = (
+            select(series.c.revision, func.max(instance.c.received_at))
+            .join_from(series, instance, instance.c.series_key == series.c.id)
+            .where(series.c.id == series_key, instance.c.state == "current")
+            .group_by(series.c.revision)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(statement).first()
+        return (int(row[0]), int(row[1])) if row is not None else (None, 0)
+
+    # Metadata
+
+    def _derive_rows(self, series_key: int) -> None:
+        """Give every current instance that is in no metadata yet its row."""
+        while batch := self._without_metadata(series_key):
+            rows = [
+                {"instance_key": s.id, "series_key": series_key, "body": zlib.compress(self._metadata_or_stub(s), 1)}
+                for s in batch
+            ]
+            with self._database.write() as connection:
+                connection.execute(insert(connection, instance_metadata).on_conflict_do_nothing(), rows)
+
+    def _metadata_or_stub(self, stored: StoredInstance) -> bytes:
+        """Return an instance's metadata, its identifiers alone where the rest cannot be read."""
+        try:
+            return self.instance_metadata(stored)
+        except InvalidInstanceError as error:
+            _log.warning("instance %d: %s; its metadata is its identifiers", stored.id, error)
+            uids = {"00080016": stored.sop_class_uid, "00080018": stored.sop_uid}
+            uids |= {"0020000D": stored.study_uid, "0020000E": stored.series_uid}
+            return orjson.dumps({tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()})
+
+    def _without_metadata(self, series_key: int) -> list[StoredInstance]:
+        kept = set(self._kept(series_key))
+        has_row = select(instance_metadata.c.instance_key).where(instance_metadata.c.series_key == series_key)
+        statement = (
+            select(*COLUMNS)
+            .select_from(SOURCE)
+            .where(instance.c.series_key == series_key, instance.c.state == "current", instance.c.id.not_in(has_row))
+            .order_by(instance.c.id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement)
+            missing = (stored_instance(row) for row in rows)
+            return [
+                s for _, s in zip(range(_ROWS_AT_ONCE), (s for s in missing if s.sop_uid not in kept), strict=False)
+            ]
+
+    def _kept(self, series_key: int) -> dict[str, bytes]:
+        """Return the JSON objects of the series' last metadata object, by SOP Instance UID."""
+        with self._database.read() as connection:
+            digest = connection.execute(
+                select(series_derived.c.metadata_digest).where(series_derived.c.series_key == series_key)
+            ).scalar_one_or_none()
+        if digest is None:
+            return {}
+        try:
+            body = gzip.decompress(self._store.read(derived_key(digest, _METADATA_NAME)))
+        except NotFoundError:
+            return {}
+        return {o["00080018"]["Value"][0]: orjson.dumps(o) for o in orjson.loads(body)}
+
+    def _compose(self, series_key: int) -> bytes:
+        """Return the series' metadata from what is derived and, for the rest, from the files."""
+        kept = self._kept(series_key)
+        statement = (
+            select(*COLUMNS, instance_metadata.c.body)
+            .select_from(
+                SOURCE.join(instance_metadata, instance_metadata.c.instance_key == instance.c.id, isouter=True)
+            )
+            .where(instance.c.series_key == series_key, instance.c.state == "current")
+            .order_by(func.coalesce(instance.c.instance_number, _LAST_NUMBER), instance.c.sop_uid)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        objects: dict[str, bytes] = {}
+        for *columns, body in rows:
+            stored = stored_instance(columns)
+            if body is not None:
+                objects[stored.sop_uid] = zlib.decompress(body)
+            else:
+                objects[stored.sop_uid] = kept.get(stored.sop_uid) or self._metadata_or_stub(stored)
+        return gzip.compress(merge(objects), 6, mtime=0)
+
+    def _derive_series(self, series_key: int, revision: int) -> None:
+        body = self._compose(series_key)
+        digest = hashlib.sha256(body).hexdigest()
+        self._store.put(derived_key(digest, _METADATA_NAME), body)
+        with self._database.write() as connection:
+            old = connection.execute(
+                select(series_derived.c.metadata_digest).where(series_derived.c.series_key == series_key)
+            ).scalar_one_or_none()
+            _set_derived(connection, series_key, metadata_revision=revision, metadata_digest=digest)
+            connection.execute(delete(instance_metadata).where(instance_metadata.c.series_key == series_key))
+        if old is not None and old != digest:
+            self._store.delete(derived_key(old, _METADATA_NAME))
+
+    # Thumbnails
+
+    def _derive_thumbnail(self, series_key: int, revision: int, *, is_quiet: bool) -> None:
+        """Make the series' thumbnail: at once for the first instance, again when the series is quiet."""
+        with self._database.read() as connection:
+            known = connection.execute(
+                select(series_derived.c.thumbnail_revision).where(series_derived.c.series_key == series_key)
+            ).scalar_one_or_none()
+        if known == revision or (known is not None and not is_quiet):
+            return
+        representative = self._representative(series_key)
+        digest = None
+        if representative is not None:
+            try:
+                self._store.put(
+                    derived_key(representative.digest, _THUMBNAIL_NAME), self._make_thumbnail(representative)
+                )
+                digest = representative.digest
+            except NotFoundError:
+                _log.info("series %d has no image that can be shown", series_key)
+            except ConflictError:
+                digest = representative.digest  # made before, by another version of a codec
+        with self._database.write() as connection:
+            _set_derived(connection, series_key, thumbnail_revision=revision, thumbnail_digest=digest)
+
+    def _representative(self, series_key: int) -> StoredInstance | None:
+        """Return the instance in the middle of those with pixels."""
+        has_pixels = (
+            instance.c.series_key == series_key,
+            instance.c.state == "current",
+            instance.c.frames.is_not(None),
+        )
+        order = (func.coalesce(instance.c.instance_number, _LAST_NUMBER), instance.c.sop_uid)
+        with self._database.read() as connection:
+            n = connection.execute(select(func.count()).select_from(instance).where(*has_pixels)).scalar_one()
+            middle = select(*COLUMNS).select_from(SOURCE).where(*has_pixels).order_by(*order)
+            row = connection.execute(middle.offset(middle_frame(n)).limit(1)).first()
+        return stored_instance(row) if row is not None else None
+
+    def _make_thumbnail(self, stored: StoredInstance) -> bytes:
+        if stored.frames is None:
+            raise NotFoundError("the object has no image")
+        index = middle_frame(stored.frames.n_frames)
+        try:
+            with self._holdings.open(stored) as reader:
+                header = read_header(as_file(reader))
+                data = b"".join(reader.read(offset, length) for offset, length in frame_ranges(stored, index))
+            return thumbnail(data, header, stored.transfer_syntax_uid, index=index, size=THUMBNAIL_SIZE)
+        except (InvalidInstanceError, UnsupportedSyntaxError) as error:
+            raise NotFoundError(f"the image cannot be shown: {error}") from error
+
+
+def frame_ranges(stored: StoredInstance, index: int) -> Iterable[tuple[int, int]]:
+    """Return the byte ranges of a frame in the stored file.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such frame.
+    UnsupportedSyntaxError
+        The object's frames are not byte ranges of its file.
+    """
+    if stored.frames is None or not 0 <= index < stored.frames.n_frames:
+        raise NotFoundError("no such frame")
+    if not stored.frames.ranges:
+        raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
+    return stored.frames.frame(index)
+
+
+def _set_derived(connection: Connection, series_key: int, **values: int | str | None) -> None:
+    statement = insert(connection, series_derived).values(series_key=series_key, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=[series_derived.c.series_key], set_=values))

@@ -1,0 +1,178 @@
+"""Describing a received object: from encoded bytes to the facts the index keeps.
+
+References
+----------
+PS3.3 C.12.1 (SOP Common), C.7 (image modules), PS3.5 10 (transfer syntaxes)
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from pacs_gateway.archive.frames import NativeLayout, encapsulated_frames, native_frames
+from pacs_gateway.archive.scan import (
+    DOUBLE_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    PIXEL_DATA,
+    Buffer,
+    Element,
+    Scan,
+    scan,
+)
+from pacs_gateway.domain.attributes import ATTRIBUTES
+from pacs_gateway.domain.instance import FrameKind, FrameTable
+from pacs_gateway.domain.uids import check_uid
+from pacs_gateway.domain.values import CharacterSet, clean
+from pacs_gateway.errors import InvalidInstanceError
+
+# GE's private implicit VR with big endian pixel data only; the data set itself is implicit little endian.
+GE_PRIVATE_IMPLICIT = "1.2.840.113619.5.2"
+
+_CHARACTER_SET = 0x00080005
+_SAMPLES_PER_PIXEL = 0x00280002
+_PHOTOMETRIC = 0x00280004
+_EXTENDED_OFFSETS = 0x7FE00001
+_READ = {a.tag: a for a in ATTRIBUTES if a.column is not None and a.keyword != "AvailableTransferSyntaxUID"}
+_WANTED = frozenset(_READ) | {_CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS}
+_OLD_SEPARATORS = {"DA": str.maketrans("", "", "."), "TM": str.maketrans("", "", ":")}
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+# VRs whose text is in the declared character set (PS3.5 6.1.2.3)
+_ENCODED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+# No index column needs more, and a hostile sender would make it the index's problem.
+_MAX_VALUE_LENGTH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What one look at an encoded data set tells."""
+
+    attributes: Mapping[str, str]
+    frames: FrameTable | None
+    pixels_offset: int
+    """Offset of the pixel data element, or the length of the buffer."""
+
+
+def is_deflated(transfer_syntax_uid: str) -> bool:
+    """Return whether the whole data set is compressed (PS3.5 A.5)."""
+    return transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+
+
+def describe(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Description:
+    """Describe the data set that lies in `buffer` from `start` to its end; a deflated one must be inflated before.
+
+    Raises
+    ------
+    InvalidInstanceError
+        It is truncated or not decodable, or lacks an identifier.
+    InvalidUidError
+        An identifier is not a UID.
+    """
+    implicit = transfer_syntax_uid in (ImplicitVRLittleEndian, GE_PRIVATE_IMPLICIT)
+    big_endian = transfer_syntax_uid == ExplicitVRBigEndian
+    found = scan(buffer, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED)
+    attributes = _attributes(buffer, found, big_endian=big_endian)
+    for keyword in _IDENTIFIERS:
+        if not attributes.get(keyword):
+            raise InvalidInstanceError(f"{keyword} is missing")
+        check_uid(attributes[keyword], keyword)
+    frames = _frames(buffer, found, attributes, transfer_syntax_uid)
+    pixels = found.elements[found.pixel_tag].start if found.pixel_tag is not None else len(buffer)
+    return Description(attributes, frames, pixels)
+
+
+def _attributes(buffer: Buffer, found: Scan, *, big_endian: bool) -> dict[str, str]:
+    charset_element = found.elements.get(_CHARACTER_SET)
+    terms = _raw(buffer, charset_element).decode("ascii", "replace") if charset_element else ""
+    charset = CharacterSet(clean(terms))
+    attributes: dict[str, str] = {}
+    for tag, element in found.elements.items():
+        attribute = _READ.get(tag)
+        if attribute is None:
+            continue
+        raw = _raw(buffer, element)
+        if attribute.vr == "US":
+            attributes[attribute.keyword] = _unsigned_text(raw, big_endian=big_endian)
+        elif attribute.vr in _ENCODED_VRS:
+            attributes[attribute.keyword] = charset.decode(raw)
+        else:
+            text = clean(raw.decode("latin-1"))
+            # ACR-NEMA wrote 2026.11.22 and 14:30:05; the index compares dates and times as text.
+            attributes[attribute.keyword] = text.translate(_OLD_SEPARATORS.get(attribute.vr, {}))
+    return attributes
+
+
+def _raw(buffer: Buffer, element: Element) -> bytes:
+    return buffer[element.value : element.value + min(element.length, _MAX_VALUE_LENGTH)]
+
+
+def _unsigned_text(raw: bytes, *, big_endian: bool) -> str:
+    if len(raw) < 2:
+        return ""
+    (number,) = struct.unpack_from(">H" if big_endian else "<H", raw)
+    return str(number)
+
+
+def number_of(text: str | None, default: int) -> int:
+    """Return the first value of an integer string, or `default` where it is absent or not a number (PS3.5 6.2 IS)."""
+    first = (text or "").split("\\", 1)[0].strip()
+    try:
+        return int(first) if len(first) <= 12 else default
+    except ValueError:
+        return default
+
+
+def _frames(buffer: Buffer, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str) -> FrameTable | None:
+    if found.pixel_tag is None:
+        return None
+    n_frames = max(1, number_of(attributes.get("NumberOfFrames"), 1))
+    if is_deflated(transfer_syntax_uid):
+        return FrameTable(FrameKind.DERIVED, n_frames)
+    if found.fragments is not None:
+        return encapsulated_frames(
+            buffer, found.fragments, n_frames=n_frames, extended=_extended_offsets(buffer, found)
+        )
+    syntax = UID(transfer_syntax_uid)
+    if syntax.is_transfer_syntax and syntax.is_encapsulated:
+        # Declared compressed, sent native: what a frame is cannot be said.
+        return FrameTable(FrameKind.DERIVED, n_frames)
+    element = found.elements[found.pixel_tag]
+    layout = _native_layout(buffer, found, attributes, transfer_syntax_uid)
+    return native_frames(layout, offset=element.value, length=element.length, n_frames=n_frames)
+
+
+def _native_layout(
+    buffer: Buffer, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str
+) -> NativeLayout:
+    big_endian = transfer_syntax_uid == ExplicitVRBigEndian
+    us = _us_reader(buffer, found, big_endian=big_endian)
+    bits = _BITS_OF_FLOATS.get(found.pixel_tag or PIXEL_DATA) or number_of(attributes.get("BitsAllocated"), 0)
+    samples = us(_SAMPLES_PER_PIXEL, 1)
+    photometric = found.elements.get(_PHOTOMETRIC)
+    subsampled = photometric is not None and _raw(buffer, photometric).strip(b" \0") == b"YBR_FULL_422"
+    pixels = number_of(attributes.get("Rows"), 0) * number_of(attributes.get("Columns"), 0)
+    # YBR_FULL_422 shares each pair of chroma samples between two pixels: two samples a pixel (PS3.3 C.7.6.3.1.2).
+    bits_per_frame = pixels * bits * (2 if subsampled and samples == 3 else samples)
+    swapped = (big_endian or transfer_syntax_uid == GE_PRIVATE_IMPLICIT) and (
+        bits > 8 or found.elements[found.pixel_tag or PIXEL_DATA].vr == b"OW"
+    )
+    return NativeLayout(bits_per_frame, swapped)
+
+
+_BITS_OF_FLOATS = {FLOAT_PIXEL_DATA: 32, DOUBLE_PIXEL_DATA: 64}
+
+
+def _us_reader(buffer: Buffer, found: Scan, *, big_endian: bool) -> Callable[[int, int], int]:
+    def read(tag: int, default: int) -> int:
+        element = found.elements.get(tag)
+        return number_of(_unsigned_text(_raw(buffer, element), big_endian=big_endian), default) if element else default
+
+    return read
+
+
+def _extended_offsets(buffer: Buffer, found: Scan) -> tuple[int, ...]:
+    element = found.elements.get(_EXTENDED_OFFSETS)
+    if element is None:
+        return ()
+    return struct.unpack_from(f"<{element.length // 8}Q", buffer[element.value : element.value + element.length])

@@ -1,0 +1,204 @@
+"""Retrieving: the bytes, frames, metadata and thumbnails of kept instances.
+
+Everything asks for a scope: what belongs to a facility the caller may not see does not exist.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from sqlalchemy import ColumnElement, Select, false, func, select
+
+from pacs_gateway.access.policy import Scope
+from pacs_gateway.archive.derive import Derive, frame_ranges
+from pacs_gateway.archive.metadata import bulk_value, read_header
+from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.archive import instance, series, study
+from pacs_gateway.domain.part10 import FileMeta, encode_head
+from pacs_gateway.errors import NotFoundError
+
+_CHUNK_BYTES = 1 << 20
+_LAST_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataBlob:
+    """The metadata of a series, or of one instance."""
+
+    body: bytes
+    """gzip of a DICOM JSON array."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture."""
+
+    body: bytes
+    """JPEG."""
+    etag: str
+
+
+class Retrieve:
+    """Reads what is kept, for one caller's scope at a time; safe to use from many threads."""
+
+    def __init__(self, database: Database, holdings: Holdings, derive: Derive) -> None:
+        self._database = database
+        self._holdings = holdings
+        self._derive = derive
+
+    def instances(
+        self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> tuple[StoredInstance, ...]:
+        """Return the current instances of a study, series or one instance, by series and instance number.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing is there for this caller.
+        """
+        statement = (
+            select(*COLUMNS)
+            .select_from(SOURCE)
+            .where(instance.c.state == "current", *_within(scope, study_uid, series_uid, sop_uid))
+            .order_by(
+                func.coalesce(series.c.series_number, _LAST_NUMBER),
+                series.c.series_uid,
+                func.coalesce(instance.c.instance_number, _LAST_NUMBER),
+                instance.c.sop_uid,
+            )
+        )
+        with self._database.read() as connection:
+            found = tuple(stored_instance(row) for row in connection.execute(statement))
+        if not found:
+            raise NotFoundError("no such study, series or instance")
+        return found
+
+    def read(self, stored: StoredInstance, offset: int, length: int) -> bytes:
+        """Return `length` bytes of the stored file from `offset`."""
+        return self._holdings.read(stored, offset, length)
+
+    def stream(self, stored: StoredInstance, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of the stored file in pieces of 1 MiB; the file's head is the gateway's own, see `part10`."""
+        with self._holdings.open(stored) as reader:
+            yield from reader.stream(offset, length, _CHUNK_BYTES)
+
+    def part10(self, stored: StoredInstance) -> Iterator[bytes]:
+        """Yield the object as a Part 10 file for somebody outside: what the gateway noted about its origin stays in."""
+        yield part10_head(stored)
+        yield from self.stream(stored, stored.dataset_offset)
+
+    def part10_size(self, stored: StoredInstance) -> int:
+        """Return the length in bytes of what ``part10`` yields."""
+        return len(part10_head(stored)) + stored.size_bytes - stored.dataset_offset
+
+    def header(self, stored: StoredInstance) -> Dataset:
+        """Return the data set up to its pixel data.
+
+        Raises
+        ------
+        InvalidInstanceError
+            It cannot be read.
+        """
+        with self._holdings.open(stored) as reader:
+            return read_header(as_file(reader))
+
+    def frame(self, stored: StoredInstance, index: int) -> bytes:
+        """Return the stored bytes of one frame (0-based).
+
+        Raises
+        ------
+        NotFoundError
+            There is no such frame.
+        UnsupportedSyntaxError
+            The object's frames cannot be told apart.
+        """
+        ranges = frame_ranges(stored, index)
+        with self._holdings.open(stored) as reader:
+            return b"".join(reader.read(offset, length) for offset, length in ranges)
+
+    def frames(self, stored: StoredInstance, indices: list[int]) -> Iterator[bytes]:
+        """Yield the stored bytes of several frames (0-based), the object opened once; errors as ``frame``."""
+        wanted = [tuple(frame_ranges(stored, index)) for index in indices]
+        with self._holdings.open(stored) as reader:
+            for ranges in wanted:
+                yield b"".join(reader.read(offset, length) for offset, length in ranges)
+
+    def metadata(
+        self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> tuple[MetadataBlob, ...]:
+        """Return the metadata of each series of a study, of one series, or of one instance.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing is there for this caller.
+        """
+        if sop_uid is not None:
+            (stored,) = self.instances(scope, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
+            body = gzip.compress(b"[" + self._derive.instance_metadata(stored) + b"]", 6, mtime=0)
+            return (MetadataBlob(body, hashlib.sha256(body).hexdigest()),)
+        keys = self._series_keys(scope, study_uid, series_uid)
+        return tuple(MetadataBlob(*self._derive.metadata(key)) for key in keys)
+
+    def bulk(self, stored: StoredInstance, tag_path: str) -> tuple[bytes, str]:
+        """Return the value and VR of a binary element outside the pixel data.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such element.
+        """
+        return bulk_value(self.header(stored), tag_path)
+
+    def thumbnail(
+        self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> Thumbnail:
+        """Return the thumbnail of a study (of its first series that has one), a series or an instance.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing is there for this caller, or no image.
+        """
+        if sop_uid is not None:
+            (stored,) = self.instances(scope, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
+            return Thumbnail(self._derive.thumbnail(stored), stored.digest)
+        for key in self._series_keys(scope, study_uid, series_uid):
+            try:
+                return Thumbnail(*self._derive.series_thumbnail(key))
+            except NotFoundError:
+                continue
+        raise NotFoundError("no image to show")
+
+    def _series_keys(self, scope: Scope, study_uid: str, series_uid: str | None) -> list[int]:
+        statement: Select[int] = (
+            select(series.c.id)
+            .join_from(series, study, study.c.id == series.c.study_key)
+            .where(series.c.n_instances > 0, *_within(scope, study_uid, series_uid, None))
+            .order_by(func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid)
+        )
+        with self._database.read() as connection:
+            keys = [key for (key,) in connection.execute(statement)]
+        if not keys:
+            raise NotFoundError("no such study or series")
+        return keys
+
+
+def part10_head(stored: StoredInstance) -> bytes:
+    """Return the head of a Part 10 file for somebody outside."""
+    return encode_head(FileMeta(stored.sop_class_uid, stored.sop_uid, stored.transfer_syntax_uid))
+
+
+def _within(scope: Scope, study_uid: str, series_uid: str | None, sop_uid: str | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [study.c.study_uid == study_uid]
+    if scope.facilities is not None:
+        conditions.append(study.c.facility.in_(sorted(scope.facilities)) if scope.facilities else false())
+    if series_uid is not None:
+        conditions.append(series.c.series_uid == series_uid)
+    if sop_uid is not None:
+        conditions.append(instance.c.sop_uid == sop_uid)
+    return conditions

@@ -1,0 +1,175 @@
+"""Walking an encoded data set without decoding it: the first look at every received object.
+
+It finds the elements the index wants, the pixel data, and proves that every length fits into what was received.
+pydicom needs 0.3 to 0.9 ms for a header; this walk is on the path to the sender's answer and takes a fraction.
+
+References
+----------
+PS3.5 7.1 (data elements), 7.5 (sequences), A.4 (encapsulated pixel data)
+"""
+
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from mmap import mmap
+
+from pacs_gateway.errors import InvalidInstanceError
+
+Buffer = bytes | mmap
+
+PIXEL_DATA = 0x7FE00010
+FLOAT_PIXEL_DATA = 0x7FE00008
+DOUBLE_PIXEL_DATA = 0x7FE00009
+PIXEL_ELEMENTS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA})
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+# VRs with two reserved bytes and a 32-bit length in explicit VR (PS3.5 7.1.2)
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One top-level element: where its value lies."""
+
+    vr: bytes
+    """Empty in implicit VR."""
+    start: int
+    """Offset of the element's tag."""
+    value: int
+    """Offset of the value."""
+    length: int
+    """Length of the value in bytes; for encapsulated pixel data up to and with the sequence delimiter."""
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one walk found."""
+
+    elements: dict[int, Element] = field(default_factory=dict)
+    """The wanted elements and the pixel data, by tag."""
+    pixel_tag: int | None = None
+    fragments: tuple[tuple[int, int], ...] | None = None
+    """(offset, length) of each fragment, the offset table first; None for native pixel data."""
+
+
+def scan(buffer: Buffer, start: int, *, implicit: bool, big_endian: bool, wanted: Collection[int]) -> Scan:
+    """Walk the data set in `buffer` from `start` to the buffer's end.
+
+    Raises
+    ------
+    InvalidInstanceError
+        An element does not fit into the buffer, or what is there is not a data set.
+    """
+    walker = _Walker(buffer, implicit=implicit, big_endian=big_endian)
+    return walker.walk(start, wanted)
+
+
+class _Walker:
+    """One pass over one buffer."""
+
+    def __init__(self, buffer: Buffer, *, implicit: bool, big_endian: bool) -> None:
+        order = ">" if big_endian else "<"
+        self._buffer = buffer
+        self._end = len(buffer)
+        self._implicit = implicit
+        self._big_endian = big_endian
+        self._short = struct.Struct(order + "HH2sH").unpack_from
+        self._plain = struct.Struct(order + "HHL").unpack_from
+        self._long = struct.Struct(order + "L").unpack_from
+
+    def walk(self, position: int, wanted: Collection[int]) -> Scan:
+        found = Scan()
+        end = self._end
+        if position >= end:
+            raise InvalidInstanceError("the data set is empty")
+        while position < end:
+            tag, vr, value, length = self._header(position, implicit=self._implicit)
+            if tag in PIXEL_ELEMENTS:
+                found.pixel_tag = tag
+                if length == _UNDEFINED:
+                    found.fragments, stop = self._fragments(value)
+                else:
+                    stop = value + length
+                found.elements[tag] = Element(vr, position, value, stop - value)
+            elif length == _UNDEFINED:
+                # An UN element of undefined length holds a sequence in implicit VR (PS3.5 6.2.2 note 2).
+                stop = self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0)
+            else:
+                stop = value + length
+                if tag in wanted:
+                    found.elements[tag] = Element(vr, position, value, length)
+            if stop > end:
+                raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
+            position = stop
+            if found.pixel_tag is not None and position < end and self._is_padding(position):
+                break
+        return found
+
+    def _header(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
+        """Return (tag, VR, offset of the value, length) of the element at `position`."""
+        if position + 8 > self._end:
+            raise InvalidInstanceError("truncated: the data set ends inside an element")
+        if implicit:
+            group, number, length = self._plain(self._buffer, position)
+            return group << 16 | number, b"", position + 8, length
+        group, number, vr, length = self._short(self._buffer, position)
+        tag = group << 16 | number
+        if group == 0xFFFE:
+            (length,) = self._long(self._buffer, position + 4)
+            return tag, b"", position + 8, length
+        if vr in _LONG_VRS:
+            if position + 12 > self._end:
+                raise InvalidInstanceError("truncated: the data set ends inside an element")
+            (length,) = self._long(self._buffer, position + 8)
+            return tag, vr, position + 12, length
+        if not (vr.isalpha() and vr.isupper()):
+            raise InvalidInstanceError(f"not decodable: element {tag:08X} has no value representation")
+        return tag, vr, position + 8, length
+
+    def _skip_items(self, position: int, *, implicit: bool, depth: int) -> int:
+        """Return the offset behind a sequence of undefined length whose items start at `position`."""
+        if depth > _MAX_DEPTH:
+            raise InvalidInstanceError("not decodable: sequences are nested too deeply")
+        while True:
+            tag, _, value, length = self._header(position, implicit=implicit)
+            if tag == _SEQUENCE_END:
+                return value
+            if tag != _ITEM:
+                raise InvalidInstanceError("not decodable: a sequence holds something that is not an item")
+            position = self._skip_item(value, implicit, depth) if length == _UNDEFINED else value + length
+            if position > self._end:
+                raise InvalidInstanceError("truncated: an item runs past the end of the data set")
+
+    def _skip_item(self, position: int, implicit: bool, depth: int) -> int:
+        """Return the offset behind an item of undefined length whose elements start at `position`."""
+        while True:
+            tag, vr, value, length = self._header(position, implicit=implicit)
+            if tag == _ITEM_END:
+                return value
+            if length == _UNDEFINED:
+                position = self._skip_items(value, implicit=implicit or vr == b"UN", depth=depth + 1)
+            else:
+                position = value + length
+            if position > self._end:
+                raise InvalidInstanceError("truncated: an element runs past the end of the data set")
+
+    def _fragments(self, position: int) -> tuple[tuple[tuple[int, int], ...], int]:
+        """Return the items of encapsulated pixel data, and the offset behind their delimiter."""
+        items: list[tuple[int, int]] = []
+        while position < self._end:
+            tag, _, value, length = self._header(position, implicit=True)
+            if tag == _SEQUENCE_END:
+                return tuple(items), value
+            if tag != _ITEM or length == _UNDEFINED or value + length > self._end:
+                raise InvalidInstanceError("truncated: the pixel data ends inside a fragment")
+            items.append((value, length))
+            position = value + length
+        # Some senders leave the delimiter out; every fragment that was announced is there.
+        return tuple(items), position
+
+    def _is_padding(self, position: int) -> bool:
+        """Return whether only zeros follow: some writers pad the file behind the last element."""
+        tail = self._buffer[position : position + 4096]
+        return not any(tail) and (self._end - position <= len(tail) or not any(self._buffer[position:]))

@@ -1,0 +1,226 @@
+"""Shipping: from this node's spool into the object store, and taking over what dead processes left.
+
+Only after the store has verified an object is its row marked archived and its spool copy released (promises P2).
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import bindparam, select, update
+
+from pacs_gateway.archive.describe import Description
+from pacs_gateway.archive.ingest import Clock, decode_reception, describe_file, make_record, microseconds
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.archive import instance
+from pacs_gateway.domain.instance import InstanceRecord
+from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
+from pacs_gateway.errors import (
+    ConflictError,
+    GatewayError,
+    IntegrityError,
+    InvalidInstanceError,
+    InvalidUidError,
+    NotFoundError,
+    UnavailableError,
+)
+from pacs_gateway.index.writer import IndexWriter
+from pacs_gateway.storage.spool import Spool, SpoolDirectory
+from pacs_gateway.storage.store import ObjectStore, Upload, object_key
+
+_log = logging.getLogger(__name__)
+
+_SHIP_AT_ONCE = 256
+_IDLE_S = 0.1
+_ADOPT_EVERY_S = 1.0
+_TROUBLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    id: int
+    digest: str
+    entry: str
+    size_bytes: int
+
+
+class Shipper:
+    """Moves what is indexed into the object store."""
+
+    def __init__(self, database: Database, spool: Spool, store: ObjectStore, *, clock: Clock) -> None:
+        self._database = database
+        self._spool = spool
+        self._store = store
+        self._clock = clock
+
+    def ship(self) -> int:
+        """Ship the oldest instances that wait; return how many.
+
+        Raises
+        ------
+        UnavailableError, CapacityError
+            The store or the index takes nothing now; nothing is lost.
+        """
+        waiting = self._waiting()
+        if not waiting:
+            return 0
+        shipped = self._put(waiting)
+        self._mark(shipped)
+        self._spool.remove([w.entry for w in shipped])
+        return len(shipped)
+
+    def _waiting(self) -> list[_Waiting]:
+        statement = (
+            select(instance.c.id, instance.c.digest, instance.c.spool_entry, instance.c.size_bytes)
+            .where(instance.c.archived_at.is_(None), instance.c.spool_entry.is_not(None))
+            .order_by(instance.c.id)
+            .limit(_SHIP_AT_ONCE)
+        )
+        with self._database.read() as connection:
+            return [_Waiting(*row) for row in connection.execute(statement)]
+
+    def _put(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
+        try:
+            self._store.put_files(self._upload(w) for w in waiting)
+        except (ConflictError, IntegrityError, NotFoundError):
+            return [w for w in waiting if self._put_one(w)]
+        return list(waiting)
+
+    def _put_one(self, waiting: _Waiting) -> bool:
+        """Put one of a batch that has a culprit; the culprit stays where it is, and is said."""
+        try:
+            self._store.put_file(self._upload(waiting))
+        except NotFoundError:
+            # Shipped by a process that died before it could say so.
+            return self._store.exists(object_key(waiting.digest))
+        except (ConflictError, IntegrityError) as error:
+            _log.error("instance %d cannot be archived: %s", waiting.id, error)
+            return False
+        return True
+
+    def _upload(self, waiting: _Waiting) -> Upload:
+        return Upload(object_key(waiting.digest), self._spool.path(waiting.entry), waiting.size_bytes)
+
+    def _mark(self, shipped: Sequence[_Waiting]) -> None:
+        if not shipped:
+            return
+        statement = (
+            update(instance)
+            .where(instance.c.id == bindparam("key"))
+            .values(archived_at=microseconds(self._clock()), spool_entry=None)
+        )
+        with self._database.write() as connection:
+            connection.execute(statement, [{"key": w.id} for w in shipped])
+
+
+class Recovery:
+    """Takes over the spool directories of processes that are gone: indexes what the index does not know."""
+
+    def __init__(self, database: Database, spool: Spool, writer: IndexWriter, *, facility: str) -> None:
+        self._database = database
+        self._spool = spool
+        self._writer = writer
+        self._facility = facility
+        self._adopted: list[SpoolDirectory] = []
+        self.damaged: list[str] = []
+        """Entries that cannot be described any more: kept, and alarmed."""
+
+    def adopt(self) -> int:
+        """Adopt what is orphaned, give back what is empty; return how many instances were handed to the index."""
+        n_indexed = 0
+        for directory in self._spool.orphans():
+            self._adopted.append(directory)
+            entries = directory.entries()
+            if entries:
+                _log.warning("taking over %d spool entries of a process that is gone", len(entries))
+            n_indexed += self._index(entries)
+        for directory in [d for d in self._adopted if not d.entries()]:
+            self._adopted.remove(directory)
+            directory.close(remove=True)
+        return n_indexed
+
+    def close(self) -> None:
+        """Give every adopted directory back."""
+        for directory in self._adopted:
+            directory.close(remove=True)
+        self._adopted.clear()
+
+    def _index(self, entries: Sequence[str]) -> int:
+        known = self._known(entries)
+        submitted = []
+        for entry in entries:
+            if entry in known:
+                continue
+            try:
+                record = describe_entry(self._spool.path(entry), facility=self._facility)
+            except (InvalidInstanceError, InvalidUidError) as error:
+                _log.error("spool entry %s cannot be read back: %s", entry, error)
+                self.damaged.append(entry)
+                continue
+            submitted.append(self._writer.submit(record, entry))
+        for future in submitted:
+            future.exception()  # an entry the index refuses stays in the spool, where the writer alarms it
+        return len(submitted)
+
+    def _known(self, entries: Sequence[str]) -> set[str]:
+        """Return the entries the index has rows for."""
+        known: set[str] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(entries), 500):
+                some = entries[start : start + 500]
+                rows = connection.execute(select(instance.c.spool_entry).where(instance.c.spool_entry.in_(some)))
+                known.update(entry for (entry,) in rows if entry is not None)
+        return known
+
+
+def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
+    """Describe a spool entry (or stored object) again from its file alone.
+
+    Raises
+    ------
+    InvalidInstanceError, InvalidUidError
+        It cannot be read back.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        decoded = decode_head(os.pread(fd, MAX_META_LENGTH, 0))
+        if decoded is None:
+            raise InvalidInstanceError("the file ends before its data set")
+        meta, offset = decoded
+        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid)
+        return make_record(
+            description,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            digest=path.stem.rpartition("-")[2],
+            dataset_offset=offset,
+            size_bytes=os.fstat(fd).st_size,
+            reception=decode_reception(meta.private, facility),
+        )
+    finally:
+        os.close(fd)
+
+
+def run_shipper(shipper: Shipper, recovery: Recovery, stop: threading.Event) -> None:
+    """Ship and adopt until `stop` is set, then ship what is left and can be shipped."""
+    since_adoption = _ADOPT_EVERY_S
+    while not stop.is_set():
+        pause = _IDLE_S
+        try:
+            if since_adoption >= _ADOPT_EVERY_S:
+                since_adoption = 0.0
+                recovery.adopt()
+            if shipper.ship():
+                pause = 0.0
+        except GatewayError as error:
+            _log.warning("shipping waits: %s", error)
+            pause = _TROUBLE_S
+        since_adoption += max(pause, 0.01)
+        stop.wait(pause)
+    try:
+        while shipper.ship():
+            pass
+    except UnavailableError as error:
+        _log.warning("the store is away; what waits is shipped at the next start: %s", error)

@@ -1,0 +1,122 @@
+"""``pacs-gateway doctor``: what is wrong, and what to do about it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from pacs_gateway.access import Listening, check_exposure
+from pacs_gateway.cli.context import loaded
+from pacs_gateway.cli.facts import Facts, print_json, print_table
+from pacs_gateway.config import compose
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.migrate import revisions
+from pacs_gateway.errors import GatewayError
+from pacs_gateway.gateway import Gateway, open_gateway
+from pacs_gateway.jobs.queue import JobState
+from pacs_gateway.storage.check import check_store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `advice` says what to do where it is not well."""
+
+    subject: str
+    is_well: bool
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("doctor", epilog="Example: pacs-gateway doctor")(doctor_command)
+
+
+def doctor_command(
+    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Look at everything the gateway depends on and say what to do; exit 1 if something is not well."""
+    config = compose(loaded(ctx).settings)
+    findings: list[Finding] = []
+    try:
+        database = Database(config.database)
+        present, needed = revisions(database)
+        database.close()
+        advice = "run `pacs-gateway migrate`" if present else "start the gateway once with `pacs-gateway serve`"
+        findings.append(Finding("index schema", present == needed, "" if present == needed else advice))
+        if present == needed:
+            with open_gateway(config) as gateway:
+                findings += _examine(gateway)
+    except GatewayError as error:
+        findings.append(Finding("gateway", is_well=False, advice=str(error)))
+    facts: list[Facts] = [{"subject": f.subject, "well": f.is_well, "advice": f.advice} for f in findings]
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(facts, none="nothing to look at")
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)
+
+
+def _examine(gateway: Gateway) -> Iterator[Finding]:
+    yield _look("index", lambda: _quick_check(gateway))
+    yield _look("object store", lambda: _check_store(gateway))
+    yield _look("spool room", lambda: "" if gateway.spool.accepts() else "free disk space: nothing more is received")
+    yield _look("settings", lambda: _check_settings(gateway))
+    dead = len(gateway.jobs.list(state=JobState.DEAD, limit=10_000))
+    yield Finding(
+        "jobs", dead == 0, f"{dead} failed for good: see `pacs-gateway jobs list --state dead`" if dead else ""
+    )
+    disputed = len(gateway.archive.conflicts.list(limit=10_000))
+    advice = f"{disputed} undecided: see `pacs-gateway conflicts list`" if disputed else ""
+    yield Finding("conflicts", disputed == 0, advice)
+    yield from _ports(gateway)
+
+
+def _look(subject: str, check: Callable[[], str]) -> Finding:
+    """Return the finding of a check that returns advice, or raises it."""
+    try:
+        advice = check()
+    except GatewayError as error:
+        advice = str(error)
+    return Finding(subject, not advice, advice)
+
+
+def _quick_check(gateway: Gateway) -> str:
+    with gateway.database.read() as connection:
+        verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    return "" if verdict == "ok" else "the index is damaged: restore the last backup"
+
+
+def _check_store(gateway: Gateway) -> str:
+    failed = [step for step in check_store(gateway.store) if not step.passed]
+    return f"{failed[0].name}: {failed[0].error}" if failed else ""
+
+
+def _check_settings(gateway: Gateway) -> str:
+    check_exposure(
+        Listening(dicom_hosts=gateway.config.dicom_hosts, web_hosts=gateway.config.web_hosts),
+        is_auth_on=gateway.config.access.is_auth_on,
+        unknown_devices=gateway.config.access.unknown_devices,
+        has_administrator=gateway.access.accounts.has_administrator(),
+    )
+    return ""
+
+
+def _ports(gateway: Gateway) -> Iterator[Finding]:
+    """Say whether the ports answer: a gateway that should run but does not is the commonest trouble."""
+    config = gateway.config
+    for subject, hosts, port in (
+        ("DICOM port", config.dicom_hosts, config.dicom_port),
+        ("web port", config.web_hosts, config.web_port),
+    ):
+        for host in hosts:
+            target = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
+            try:
+                socket.create_connection((target, port), timeout=2).close()
+            except OSError:
+                yield Finding(f"{subject} {port}", is_well=False, advice="nothing answers: start `pacs-gateway serve`")
+            else:
+                yield Finding(f"{subject} {port}", is_well=True)

@@ -1,0 +1,141 @@
+"""``pacs-gateway serve``: run the gateway."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pacs_gateway.access import Actor, Listening, UnknownDevices, check_exposure
+from pacs_gateway.access import Role as AccountRole
+from pacs_gateway.archive.importing import import_paths
+from pacs_gateway.cli.context import loaded
+from pacs_gateway.config import GatewayConfig, Loaded, Settings, compose, load_settings
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.migrate import migrate
+from pacs_gateway.domain.instance import Method, Origin
+from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.gateway import Gateway, open_gateway
+from pacs_gateway.supervisor import Role, bind, programs, serve
+from pacs_gateway.telemetry.log import configure_logging
+
+_SAMPLES_VARIABLE = "PACS_GATEWAY_SAMPLES"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("serve", epilog="Example: pacs-gateway serve --dicom-host 0.0.0.0 --ae-title HUE_PACS")(serve_command)
+
+
+def serve_command(  # noqa: PLR0913 - one parameter for each option of the contract
+    ctx: typer.Context,
+    *,
+    role: Annotated[Role, typer.Option(help="What to run here.")] = Role.ALL,
+    dicom_host: Annotated[str | None, typer.Option(help="Address(es) DICOM listens on.")] = None,
+    dicom_port: Annotated[int | None, typer.Option(help="Port DICOM listens on.")] = None,
+    ae_title: Annotated[str | None, typer.Option(help="Our AE title(s).")] = None,
+    web_host: Annotated[str | None, typer.Option(help="Address(es) the web listens on.")] = None,
+    web_port: Annotated[int | None, typer.Option(help="Port the web listens on.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Loopback only, with the sample studies.")] = False,
+) -> None:
+    """Run the gateway until it is told to stop (Ctrl-C, SIGTERM)."""
+    flags = {
+        "dicom_host": dicom_host,
+        "dicom_port": dicom_port,
+        "ae_title": ae_title,
+        "web_host": web_host,
+        "web_port": web_port,
+    }
+    settings = _with_flags(loaded(ctx), flags, demo=demo)
+    run(settings, role, demo=demo)
+
+
+def run(settings: Loaded, role: Role, *, demo: bool) -> None:
+    """Prepare the data directory, bind the ports, and supervise the roles until told to stop."""
+    configure_logging(level=settings.settings.log_level, log_format=settings.settings.log_format, role="supervisor")
+    config = compose(settings.settings)
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    database = Database(config.database)
+    try:
+        migrate(database)
+    finally:
+        database.close()
+    with open_gateway(config) as gateway:
+        password = _prepare(gateway, role, demo=demo)
+    dicom = bind(config.dicom_hosts, config.dicom_port) if role in (Role.ALL, Role.DICOM) else []
+    web = bind(config.web_hosts, config.web_port) if role in (Role.ALL, Role.WEB) else []
+    children = programs(role, dicom=dicom, web=web, n_dicom=config.dicom_workers, n_web=config.web_workers)
+    dicom_ports = [listening.getsockname()[1] for listening in dicom]
+    web_ports = [listening.getsockname()[1] for listening in web]
+    _say(config, dicom_ports, web_ports, password)
+    serve(role, children, settings.environment())
+
+
+def _with_flags(before: Loaded, flags: dict[str, str | int | None], *, demo: bool) -> Loaded:
+    """Return the settings with this command's options on top; a demo is open to this machine, and only to it."""
+    known = {name: getattr(before.settings, name) for name, origin in before.sources.items() if origin != "default"}
+    given = known | {name: value for name, value in flags.items() if value is not None}
+    if demo:
+        given.setdefault("unknown_devices", UnknownDevices.ACCEPT)
+    settings = load_settings(flags=given, environment={})
+    if demo and not _is_local(settings.settings):
+        raise ConfigurationError("--demo listens on 127.0.0.1 only; leave out --dicom-host and --web-host")
+    return settings
+
+
+def _is_local(settings: Settings) -> bool:
+    hosts = {host.strip() for text in (settings.dicom_host, settings.web_host) for host in text.split(",")}
+    return hosts <= {"127.0.0.1", "::1", "localhost"}
+
+
+def _prepare(gateway: Gateway, role: Role, *, demo: bool) -> str | None:
+    """Refuse an unsafe start, take over what a crash left, make the first administrator; return its password."""
+    config = gateway.config
+    check_exposure(
+        Listening(
+            dicom_hosts=config.dicom_hosts if role in (Role.ALL, Role.DICOM) else (),
+            web_hosts=config.web_hosts if role in (Role.ALL, Role.WEB) else (),
+        ),
+        is_auth_on=config.access.is_auth_on,
+        unknown_devices=config.access.unknown_devices,
+        has_administrator=gateway.access.accounts.has_administrator(),
+    )
+    with gateway.archive.recovery(facility=config.access.facility) as recovery:
+        recovery.adopt()
+    if demo:
+        _import_samples(gateway)
+    return _first_password(gateway) if role in (Role.ALL, Role.WEB) else None
+
+
+def _first_password(gateway: Gateway) -> str | None:
+    """Make the first administrator and return its one-time password; one that nobody has used yet is made anew."""
+    accounts = gateway.access.accounts
+    by = Actor.from_operating_system()
+    password = accounts.ensure_administrator()
+    administrators = [account for account in accounts.list() if account.role is AccountRole.ADMINISTRATOR]
+    if password is None and len(administrators) == 1 and administrators[0].must_change:
+        password = accounts.reset_password(administrators[0].name, by=by)
+    return password
+
+
+def _import_samples(gateway: Gateway) -> None:
+    """Take the sample studies in; those that are there already change nothing."""
+    folder = Path(os.environ.get(_SAMPLES_VARIABLE, "sample_dicom"))
+    if not folder.is_dir():
+        typer.echo(f"no sample studies at {folder}; the list starts empty", err=True)
+        return
+    origin = Origin(Method.IMPORT, gateway.config.access.facility, "demo")
+    files = sorted(folder.rglob("*.dcm"))
+    n_bad = sum(1 for imported in import_paths(gateway.archive.ingest, files, origin) if imported.error)
+    if n_bad:
+        typer.echo(f"{n_bad} sample files could not be imported", err=True)
+
+
+def _say(config: GatewayConfig, dicom_ports: list[int], web_ports: list[int], password: str | None) -> None:
+    for host, port in zip(config.dicom_hosts, dicom_ports, strict=False):
+        typer.echo(f"DICOM  {config.access.ae_titles[0]} at {host or '*'}:{port}")
+    for host, port in zip(config.web_hosts, web_ports, strict=False):
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(f"Web    http://{shown or '*'}:{port}/")
+    if password is not None:
+        typer.echo(f"Login  admin / {password}   (one time: a new password is asked for at the first login)")

@@ -1,0 +1,210 @@
+"""Settings: flags over environment over ``pacs.toml`` over defaults, checked once, frozen afterwards.
+
+Each package owns a ``Config`` of its own and is handed nothing else; this module composes them.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pacs_gateway.access.config import AccessConfig, UnknownDevices
+from pacs_gateway.archive.conflicts import ConflictPolicy
+from pacs_gateway.database.engine import DatabaseConfig
+from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.storage.spool import SpoolConfig
+
+PREFIX = "PACS_"
+_HALF_OPEN_PER_ADDRESS, _HALF_OPEN_TOTAL = 8, 200
+_SECRETS = frozenset({"database_url"})
+
+
+class Settings(BaseModel):
+    """The settings of the contract, by their names without ``PACS_``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path = Path("pacs-data")
+    database_url: str = ""
+    storage_url: str = ""
+    dicom_host: str = "127.0.0.1"
+    dicom_port: int = Field(default=11112, ge=0, le=65535)
+    ae_title: str = "PACSGW"
+    dicom_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=8080, ge=0, le=65535)
+    web_workers: int = Field(default=1, ge=1, le=64)
+    facility: str = Field(default="LOCAL", min_length=1, max_length=64)
+    unknown_devices: UnknownDevices = UnknownDevices.REJECT
+    auth: Literal["on", "off"] = "on"
+    ack: Literal["spool"] = "spool"
+    conflict_policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Effective settings, and where each came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """Return (value, source) by setting, secrets masked."""
+        values = self.settings.model_dump(mode="json")
+        return {name: (_masked(name, str(value)), self.sources[name]) for name, value in values.items()}
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings as environment variables: how the supervisor hands them to its processes."""
+        values = self.settings.model_dump(mode="json")
+        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value != ""}
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything the composition root needs, each package's part apart."""
+
+    data_dir: Path
+    database: DatabaseConfig
+    spool: SpoolConfig
+    objects: Path
+    """Folder of the local object store."""
+    access: AccessConfig
+    dimse: DimseConfig
+    conflict_policy: ConflictPolicy
+    dicom_hosts: tuple[str, ...]
+    dicom_port: int
+    dicom_workers: int
+    web_hosts: tuple[str, ...]
+    web_port: int
+    web_workers: int
+
+
+def load_settings(
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+) -> Loaded:
+    """Return the effective settings.
+
+    Parameters
+    ----------
+    flags
+        Values of command-line options by setting; None stands for "not given".
+    environment
+        The process environment unless given.
+    config_file
+        ``pacs.toml``; without it the one in the data directory, if there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        A key is unknown or a value does not fit; one line that names it.
+    """
+    from_flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    from_environment = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in (os.environ if environment is None else environment).items()
+        if name.startswith(PREFIX) and value != ""
+    }
+    data_dir = Path(from_flags.get("data_dir") or from_environment.get("data_dir") or "pacs-data")
+    from_file = _read_toml(config_file, data_dir)
+    origins = [("pacs.toml", from_file), ("environment", from_environment), ("flag", from_flags)]
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    for origin, given in origins:
+        for name in given:
+            if name not in Settings.model_fields:
+                shown = PREFIX + name.upper() if origin == "environment" else name
+                raise ConfigurationError(f"{shown} ({origin}) is not a setting of this version")
+        values |= given
+        sources |= dict.fromkeys(given, origin)
+    try:
+        return Loaded(Settings.model_validate(values), sources)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{PREFIX}{name.upper()} ({sources.get(name, '?')}): {first['msg']}") from None
+
+
+def compose(settings: Settings) -> GatewayConfig:
+    """Return each package's part of the settings.
+
+    Raises
+    ------
+    ConfigurationError
+        Values that do not go together, or name what this version does not offer.
+    """
+    data = settings.data_dir
+    ae_titles = tuple(title.strip() for title in settings.ae_title.split(",") if title.strip())
+    workers = settings.dicom_workers
+    return GatewayConfig(
+        data_dir=data,
+        database=DatabaseConfig(settings.database_url or f"sqlite:///{data / 'index.db'}"),
+        spool=SpoolConfig(data / "spool"),
+        objects=_objects(settings),
+        access=AccessConfig(
+            facility=settings.facility,
+            ae_titles=ae_titles,
+            is_auth_on=settings.auth == "on",
+            unknown_devices=settings.unknown_devices,
+        ),
+        dimse=DimseConfig(
+            ae_titles=ae_titles,
+            # The caps are the node's; each of its processes holds its share.
+            half_open_per_address=max(1, _HALF_OPEN_PER_ADDRESS // workers),
+            half_open_total=max(1, _HALF_OPEN_TOTAL // workers),
+        ),
+        conflict_policy=settings.conflict_policy,
+        dicom_hosts=_hosts(settings.dicom_host),
+        dicom_port=settings.dicom_port,
+        dicom_workers=workers,
+        web_hosts=_hosts(settings.web_host),
+        web_port=settings.web_port,
+        web_workers=settings.web_workers,
+    )
+
+
+def _objects(settings: Settings) -> Path:
+    url = settings.storage_url
+    if not url:
+        return settings.data_dir / "objects"
+    scheme, _, path = url.partition(":")
+    if scheme != "file" or not path:
+        raise ConfigurationError("PACS_STORAGE_URL: this version keeps objects on local disk: file:/path")
+    return Path(path.removeprefix("//")).expanduser().absolute()
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(host.strip() for host in text.split(",") if host.strip()) or ("",)
+
+
+def _read_toml(config_file: Path | None, data_dir: Path) -> dict[str, Any]:
+    path = config_file or data_dir / "pacs.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if config_file is None:
+            return {}
+        raise ConfigurationError(f"there is no configuration file {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+
+def _masked(name: str, value: str) -> str:
+    if name not in _SECRETS or "@" not in value:
+        return value
+    scheme, _, rest = value.partition("://")
+    return f"{scheme}://***@{rest.rpartition('@')[2]}"

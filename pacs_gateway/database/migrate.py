@@ -1,0 +1,52 @@
+"""Bringing a database to this version's schema."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from pacs_gateway.database.engine import Database
+from pacs_gateway.errors import ConfigurationError
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def revisions(database: Database) -> tuple[str | None, str]:
+    """Return the revision the database has (None when it is empty) and the one this version needs."""
+    needed = ScriptDirectory.from_config(_config()).get_current_head()
+    with database.read() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    return present, str(needed)
+
+
+def migrate(database: Database) -> bool:
+    """Bring the database to this version's schema; return whether there was anything to do.
+
+    All migrations run in one transaction behind the write gate: a kill leaves the schema as it was.
+
+    Raises
+    ------
+    ConfigurationError
+        The database was made by a newer version.
+    """
+    present, needed = revisions(database)
+    if present == needed:
+        return False
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if present is not None and present not in known:
+        raise ConfigurationError("the index was made by a newer version of the gateway; install that version")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with database.write() as connection:
+        command.upgrade(_config(connection), "head")
+    return True

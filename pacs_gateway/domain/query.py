@@ -1,0 +1,172 @@
+"""A query: level, matching keys, page. Text from the outside becomes typed conditions here, once.
+
+References
+----------
+PS3.4 C.2.2.2 (matching), PS3.18 8.3.4 (query parameters)
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.uids import is_uid
+from pacs_gateway.errors import InvalidQueryError
+
+_DATE = re.compile(r"\d{8}")
+_OLD_DATE = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})")
+_TIME = re.compile(r"\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?")
+_MAX_KEY_LENGTH = 1024
+_MAX_VALUES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The value is one of these (single value, list of UIDs, any code of a set)."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The value lies between these, both included; an empty text is an open end."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """The value matches a pattern with ``*`` and ``?``."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameIs:
+    """The folded name equals, or with wildcards matches, this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameWords:
+    """Every word of this text is (the beginning of) a word of the name, in any order."""
+
+    text: str
+
+
+Condition = OneOf | Range | Wildcard | NameIs | NameWords
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to find: entities of one level that meet every condition."""
+
+    level: Level
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    """By keyword, for attributes of this level and those above."""
+    limit: int | None = None
+    offset: int = 0
+    case_sensitive: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        level: Level,
+        keys: Mapping[str, str],
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        fuzzy: bool = False,
+        case_sensitive: bool = False,
+    ) -> "Query":
+        """Return the query for matching keys as they come from a wire.
+
+        Parameters
+        ----------
+        keys
+            Matching text by keyword; an empty one matches everything (universal matching).
+        fuzzy
+            Names match by words in any order (PS3.4 C.2.2.2.1.4).
+
+        Raises
+        ------
+        InvalidQueryError
+            An attribute cannot be matched at this level, or a key is malformed.
+        """
+        conditions = {}
+        for keyword, text in keys.items():
+            condition = parse_condition(_attribute(keyword, level), text, fuzzy=fuzzy)
+            if condition is not None:
+                conditions[keyword] = condition
+        return cls(level, conditions, limit, offset, case_sensitive)
+
+
+def _attribute(keyword: str, level: Level) -> Attribute:
+    attribute = BY_KEYWORD.get(keyword)
+    if attribute is None or attribute.matching is Matching.NONE:
+        raise InvalidQueryError(f"{keyword if keyword.isalnum() else 'this attribute'} cannot be matched")
+    if attribute.level is not level and attribute.level not in level.parents:
+        raise InvalidQueryError(f"{keyword} cannot be matched at the {level} level")
+    return attribute
+
+
+def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> Condition | None:
+    """Return the condition a matching key stands for, None for universal matching.
+
+    Raises
+    ------
+    InvalidQueryError
+        The key is malformed for this attribute.
+    """
+    text = text.strip(" \0")
+    if len(text) > _MAX_KEY_LENGTH and attribute.matching not in (Matching.UID, Matching.CODES):
+        raise InvalidQueryError(f"the key for {attribute.keyword} is too long")
+    if text in ("", "*"):
+        return None
+    match attribute.matching:
+        case Matching.UID:
+            return _uids(attribute, text)
+        case Matching.CODES:
+            return OneOf(_values(attribute, text))
+        case Matching.NAME:
+            return NameWords(text.replace("*", " ").replace("?", " ")) if fuzzy else NameIs(text)
+        case Matching.DATE:
+            return _range(attribute, _OLD_DATE.sub(r"\1\2\3", text), _DATE)
+        case Matching.TIME:
+            return _range(attribute, text.replace(":", ""), _TIME)
+        case Matching.NUMBER:
+            return _number(attribute, text)
+        case _:
+            return Wildcard(text) if "*" in text or "?" in text else OneOf((text,))
+
+
+def _values(attribute: Attribute, text: str) -> tuple[str, ...]:
+    values = tuple(value.strip(" ") for value in text.split("\\") if value.strip(" "))
+    if not values or len(values) > _MAX_VALUES:
+        raise InvalidQueryError(f"the key for {attribute.keyword} lists no values, or too many")
+    return values
+
+
+def _uids(attribute: Attribute, text: str) -> OneOf:
+    values = _values(attribute, text)
+    if not all(is_uid(value) for value in values):
+        raise InvalidQueryError(f"the key for {attribute.keyword} is not a UID")
+    return OneOf(values)
+
+
+def _number(attribute: Attribute, text: str) -> OneOf:
+    if not re.fullmatch(r"[+-]?\d{1,12}", text):
+        raise InvalidQueryError(f"the key for {attribute.keyword} is not a number")
+    return OneOf((str(int(text)),))
+
+
+def _range(attribute: Attribute, text: str, form: re.Pattern[str]) -> Range:
+    first, dash, last = (part.strip(" ") for part in text.partition("-"))
+    if not dash:
+        last = first
+    if not (first or last) or any(end and form.fullmatch(end) is None for end in (first, last)):
+        raise InvalidQueryError(f"the key for {attribute.keyword} is not a date or time, or a range of them")
+    return Range(first, last)

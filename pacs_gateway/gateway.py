@@ -1,0 +1,84 @@
+"""The composition root: from settings to a working gateway, for one process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from pacs_gateway.access import Access, open_access
+from pacs_gateway.archive.archive import Archive
+from pacs_gateway.archive.ingest import Clock, now
+from pacs_gateway.config import GatewayConfig
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.migrate import revisions
+from pacs_gateway.errors import ConfigurationError, GatewayError
+from pacs_gateway.jobs.queue import JobList
+from pacs_gateway.storage.filesystem_store import FilesystemStore
+from pacs_gateway.storage.spool import Spool
+from pacs_gateway.storage.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One process's gateway; thread-safe."""
+
+    config: GatewayConfig
+    database: Database
+    store: ObjectStore
+    spool: Spool
+    archive: Archive
+    access: Access
+    jobs: JobList
+    clock: Clock
+
+    def readiness(self) -> dict[str, str]:
+        """Return ``ok``, ``degraded`` or ``down`` for each thing this node depends on."""
+        return {"index": self._index_state(), "spool": self._spool_state(), "store": self._store_state()}
+
+    def _index_state(self) -> str:
+        try:
+            with self.database.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except GatewayError:
+            return "down"
+        return "ok"
+
+    def _spool_state(self) -> str:
+        try:
+            return "ok" if self.spool.accepts() else "down"
+        except GatewayError:
+            return "down"
+
+    def _store_state(self) -> str:
+        try:
+            self.store.probe()
+        except GatewayError:
+            return "down"
+        return "ok"
+
+
+@contextmanager
+def open_gateway(config: GatewayConfig, *, clock: Clock = now) -> Iterator[Gateway]:
+    """Open a gateway on a migrated database, and close it at the end of the block.
+
+    Raises
+    ------
+    ConfigurationError
+        The database has another schema than this version needs.
+    """
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    database = Database(config.database)
+    try:
+        present, needed = revisions(database)
+        if present != needed:
+            raise ConfigurationError("the index has another version's schema; run `pacs-gateway migrate`")
+        with FilesystemStore(config.objects) as store, open_access(database, config.access, clock=clock) as access:
+            spool = Spool(config.spool)
+            archive = Archive(database, store, spool, clock=clock, policy=config.conflict_policy)
+            try:
+                yield Gateway(config, database, store, spool, archive, access, JobList(database), clock)
+            finally:
+                archive.close()
+    finally:
+        database.close()

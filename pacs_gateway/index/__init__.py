@@ -1,0 +1,1 @@
+"""The index: rows written in batches, queries compiled to SQL."""

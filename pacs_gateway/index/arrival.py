@@ -1,0 +1,38 @@
+"""What comes to the index: a described instance, and its attributes as column values."""
+
+from dataclasses import dataclass
+
+from pacs_gateway.domain.attributes import Attribute, of_level
+from pacs_gateway.domain.instance import InstanceRecord
+from pacs_gateway.domain.levels import Level
+
+_NUMERIC_VRS = frozenset({"IS", "US"})
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A described instance and where its bytes wait."""
+
+    record: InstanceRecord
+    entry: str
+    """Spool entry (``process/name``)."""
+    received_at: int
+    """UTC microseconds."""
+
+
+def columns_of(level: Level) -> tuple[Attribute, ...]:
+    """Return the attributes of a level that have a column of their own."""
+    return tuple(a for a in of_level(level) if a.column is not None)
+
+
+def column_value(attribute: Attribute, record: InstanceRecord) -> str | int | None:
+    """Return what the index keeps of an attribute: text, or a number (None where there is none) for number columns."""
+    value = record.attributes.get(attribute.keyword, "")
+    if attribute.vr not in _NUMERIC_VRS:
+        return value
+    try:
+        number = int(value.split("\\", 1)[0])
+    except ValueError:
+        return None
+    return number if abs(number) <= _INT32_MAX else None

@@ -1,0 +1,217 @@
+"""Query to SQL: one compiler for both databases.
+
+Rows are entities that have something to show, inside the facilities the caller may see; that predicate is part of
+every query, not a filter behind it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, literal, or_, select
+
+from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
+from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, Attribute
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.names import fold, fold_pattern
+from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+
+_TABLES = {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.IMAGE: instance}
+_COMPUTED: Mapping[str, ColumnElement[object]] = {
+    "ModalitiesInStudy": study.c.modalities,
+    "SOPClassesInStudy": study.c.sop_classes,
+    "NumberOfStudyRelatedSeries": study.c.n_series,
+    "NumberOfStudyRelatedInstances": study.c.n_instances,
+    "NumberOfSeriesRelatedInstances": series.c.n_instances,
+}
+_FOLDS: Mapping[str, ColumnElement[str]] = {
+    "PatientName": patient.c.patient_name_fold,
+    "ReferringPhysicianName": study.c.referring_physician_name_fold,
+}
+_LAST_NUMBER = 2**31 - 1
+_ESCAPE = "\\"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One found entity: attribute texts by keyword, of its level and those above."""
+
+    level: Level
+    values: Mapping[str, str]
+    facility: str
+    """Owner of the study; empty at the patient level."""
+    is_flagged: bool
+    """The study holds something that disagrees with its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of matches."""
+
+    matches: tuple[Match, ...]
+    has_more: bool
+
+
+def find(connection: Connection, query: Query, *, facilities: frozenset[str] | None) -> Page:
+    """Return one page of what `query` finds, newest study first.
+
+    Parameters
+    ----------
+    facilities
+        Codes of the facilities whose studies may be seen; None for all.
+    """
+    statement = compile_query(query, facilities=facilities)
+    rows = connection.execute(statement).mappings().all()
+    has_more = query.limit is not None and len(rows) > query.limit
+    attributes = _returned(query.level)
+    return Page(tuple(_match(query.level, dict(row), attributes) for row in rows[: query.limit]), has_more)
+
+
+def compile_query(query: Query, *, facilities: frozenset[str] | None) -> Select[*tuple[object, ...]]:
+    """Return the ``SELECT`` for `query`; it asks for one row more than the page holds."""
+    columns = [_column(a).label(a.keyword) for a in _returned(query.level)]
+    if query.level is not Level.PATIENT:
+        columns += [study.c.facility.label("_facility"), study.c.is_flagged.label("_flagged")]
+    statement = select(*columns).select_from(_source(query.level))
+    statement = statement.where(*_visible(query.level, facilities))
+    for keyword, condition in query.conditions.items():
+        statement = statement.where(_predicate(query, BY_KEYWORD[keyword], condition))
+    statement = statement.order_by(*_order(query.level)).offset(query.offset or None)
+    return statement.limit(query.limit + 1) if query.limit is not None else statement
+
+
+def _returned(level: Level) -> tuple[Attribute, ...]:
+    levels = {*level.parents, level}
+    return tuple(a for a in ATTRIBUTES if a.level in levels)
+
+
+def _column(attribute: Attribute) -> ColumnElement[object]:
+    if attribute.column is None:
+        return _COMPUTED[attribute.keyword]
+    return _TABLES[attribute.level].c[attribute.column]
+
+
+def _source(level: Level) -> FromClause:
+    if level is Level.PATIENT:
+        return patient
+    source: FromClause = study.join(patient, patient.c.id == study.c.patient_key)
+    if level in (Level.SERIES, Level.IMAGE):
+        source = source.join(series, series.c.study_key == study.c.id)
+    if level is Level.IMAGE:
+        source = source.join(instance, instance.c.series_key == series.c.id)
+    return source
+
+
+def _visible(level: Level, facilities: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    """What a row needs to be shown at all."""
+    of_study: list[ColumnElement[bool]] = [study.c.n_instances > 0]
+    if facilities is not None:
+        of_study.append(study.c.facility.in_(sorted(facilities)) if facilities else false())
+    if level is Level.PATIENT:
+        return [select(study.c.id).where(study.c.patient_key == patient.c.id, *of_study).exists()]
+    if level in (Level.SERIES, Level.IMAGE):
+        of_study.append(series.c.n_instances > 0)
+    if level is Level.IMAGE:
+        of_study.append(instance.c.state == literal("current"))
+    return of_study
+
+
+def _order(level: Level) -> list[ColumnElement[object]]:
+    """Order of lists, the same in both databases (settled: Matching)."""
+    if level is Level.PATIENT:
+        return [patient.c.patient_name_fold, patient.c.identity]
+    order: list[ColumnElement[object]] = [study.c.study_date.desc(), study.c.study_time.desc(), study.c.study_uid]
+    if level in (Level.SERIES, Level.IMAGE):
+        order += [func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid]
+    if level is Level.IMAGE:
+        order += [func.coalesce(instance.c.instance_number, _LAST_NUMBER), instance.c.sop_uid]
+    return order
+
+
+def _predicate(query: Query, attribute: Attribute, condition: Condition) -> ColumnElement[bool]:
+    column = _column(attribute)
+    match condition:
+        case NameIs(text):
+            return _name_is(query.level, attribute, text)
+        case NameWords(text):
+            return _name_words(query.level, attribute, text)
+        case Range(first, last):
+            return _range(column, first, last)
+        case Wildcard(pattern):
+            if query.case_sensitive:
+                return column.like(like_pattern(pattern), escape=_ESCAPE)
+            return func.lower(column).like(like_pattern(pattern.lower()), escape=_ESCAPE)
+        case OneOf(values):
+            return _one_of(column, attribute, values, case_sensitive=query.case_sensitive)
+
+
+def _one_of(
+    column: ColumnElement[object], attribute: Attribute, values: tuple[str, ...], *, case_sensitive: bool
+) -> ColumnElement[bool]:
+    if attribute.column is None:  # a set framed by backslashes
+        return or_(*(column.like(f"%{_escaped(_ESCAPE + value + _ESCAPE)}%", escape=_ESCAPE) for value in values))
+    if attribute.vr == "IS":
+        return column.in_([int(value) for value in values])
+    if case_sensitive or attribute.vr == "UI":
+        return column.in_(values)
+    # The key as typed is found by the column's index; whatever its case, by the second look.
+    return or_(column.in_(values), func.lower(column).in_([value.lower() for value in values]))
+
+
+def _range(column: ColumnElement[object], first: str, last: str) -> ColumnElement[bool]:
+    conditions = [column >= first] if first else [column != ""]
+    if last:
+        # 2359 stands for the whole minute: what it leaves out sorts behind it.
+        conditions.append(column <= f"{last}~")
+    return and_(*conditions)
+
+
+def _name_is(level: Level, attribute: Attribute, text: str) -> ColumnElement[bool]:
+    folded = _FOLDS[attribute.keyword]
+    pattern = fold_pattern(text)
+    if "*" not in pattern and "?" not in pattern:
+        parts = pattern.split()
+        # Family name first or last: the same words, turned by one.
+        turned = {" ".join(parts), " ".join(parts[-1:] + parts[:-1]), " ".join(parts[1:] + parts[:1])}
+        return folded.in_(sorted(turned))
+    whole = literal(" ") + folded + literal(" ")
+    matches = whole.like(f"% {like_pattern(pattern)} %", escape=_ESCAPE)
+    if attribute.keyword != "PatientName" or level is Level.PATIENT:
+        return matches
+    # The word table narrows millions of names to a few before each is looked at.
+    pieces = {piece for piece in pattern.replace("*", " ").replace("?", " ").split() if piece}
+    return and_(matches, *(_has_word(f"%{_escaped(piece)}%") for piece in sorted(pieces)))
+
+
+def _name_words(level: Level, attribute: Attribute, text: str) -> ColumnElement[bool]:
+    parts = fold(text).split()
+    if attribute.keyword != "PatientName" or level is Level.PATIENT:
+        folded = literal(" ") + _FOLDS[attribute.keyword]
+        return and_(*(folded.like(f"% {_escaped(part)}%", escape=_ESCAPE) for part in parts))
+    return and_(*(_has_word(f"{_escaped(part)}%") for part in parts))
+
+
+def _has_word(pattern: str) -> ColumnElement[bool]:
+    """A study's patient name has a word like `pattern`: by the vocabulary first, then its words."""
+    found = select(vocabulary.c.word).where(vocabulary.c.word.like(pattern, escape=_ESCAPE))
+    studies = select(patient_word.c.study_key).where(patient_word.c.word.in_(found))
+    return study.c.id.in_(studies)
+
+
+def like_pattern(pattern: str) -> str:
+    """Return the ``LIKE`` pattern for wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4)."""
+    return _escaped(pattern).replace("*", "%").replace("?", "_")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _match(level: Level, row: dict[str, object], attributes: tuple[Attribute, ...]) -> Match:
+    values = {a.keyword: _text(a, row[a.keyword]) for a in attributes}
+    return Match(level, values, str(row.get("_facility", "")), bool(row.get("_flagged", False)))
+
+
+def _text(attribute: Attribute, value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).strip("\\") if attribute.column is None else str(value)

@@ -1,0 +1,298 @@
+"""The records above an instance: patient, study and series, made once and never blanked.
+
+The first image object that arrives defines its study; later ones fill what is still blank, and what disagrees is
+flagged. Reports, presentation states and key objects never define a study (settled: Matching).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, RowMapping, select, tuple_, update
+
+from pacs_gateway.database.schema.archive import patient, series, study
+from pacs_gateway.domain.attributes import Attribute
+from pacs_gateway.domain.instance import InstanceRecord
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.names import accented, fold
+from pacs_gateway.index import name_words
+from pacs_gateway.index.arrival import Arrival, column_value, columns_of
+from pacs_gateway.index.upsert import insert
+
+Values = dict[str, str | int | None]
+
+# SOP classes (by prefix) that describe other objects: they never define a study (PS3.4 B.5).
+_DERIVED_DOCUMENTS = (
+    "1.2.840.10008.5.1.4.1.1.88.",  # structured reports, key object selection
+    "1.2.840.10008.5.1.4.1.1.11.",  # presentation states
+    "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated documents
+    "1.2.840.10008.5.1.4.1.1.66",  # raw data, registrations, fiducials, segmentations
+)
+_PLACEHOLDER_IDS = frozenset({"", "0", "00", "000", "UNKNOWN", "UNKNOWN ID", "NONE", "N/A", "NA", "ANONYMOUS", "ANON"})
+_PATIENT = columns_of(Level.PATIENT)
+_STUDY = columns_of(Level.STUDY)
+_SERIES = columns_of(Level.SERIES)
+# What a later object may spell differently without being about another examination.
+_NOT_FLAGGED = frozenset({"patient_age", "timezone_offset", "study_description", "referring_physician_name"})
+_FOLDED = {"patient_name": "patient_name_fold", "referring_physician_name": "referring_physician_name_fold"}
+
+
+def defines_study(record: InstanceRecord) -> bool:
+    """Return whether a study may take its attributes from this object."""
+    return not record.sop_class_uid.startswith(_DERIVED_DOCUMENTS)
+
+
+def patient_identity(record: InstanceRecord) -> str:
+    """Return what makes the patient one person: issuer and PatientID, or the study where no usable ID was sent."""
+    patient_id = record.attributes.get("PatientID", "")
+    if patient_id.upper() in _PLACEHOLDER_IDS:
+        return f"\\study\\{record.study_uid}"
+    return f"{_issuer(record)}\\{patient_id}"
+
+
+def _issuer(record: InstanceRecord) -> str:
+    return record.attributes.get("IssuerOfPatientID") or record.origin.facility
+
+
+def _values(columns: Sequence[Attribute], record: InstanceRecord) -> Values:
+    return {str(a.column): column_value(a, record) for a in columns}
+
+
+def _merged(columns: Sequence[Attribute], records: Sequence[InstanceRecord]) -> Values:
+    """Return, per column, the first non-blank value among `records`."""
+    merged = _values(columns, records[0])
+    for record in records[1:]:
+        for column, value in _values(columns, record).items():
+            if _blank(merged[column]):
+                merged[column] = value
+    return merged
+
+
+def _blank(value: object) -> bool:
+    return value in ("", None)
+
+
+def _with_folds(values: Values) -> Values:
+    return values | {_FOLDED[c]: fold(str(v or "")) for c, v in values.items() if c in _FOLDED}
+
+
+class Parents:
+    """The patients, studies and series of one batch, in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._studies: dict[str, RowMapping] = {}
+        self._series: dict[tuple[str, str], RowMapping] = {}
+
+    def series_key(self, record: InstanceRecord) -> int:
+        """Return the key of the record's series."""
+        return int(self._series[record.study_uid, record.series_uid]["id"])
+
+    def ensure(self, arrivals: Sequence[Arrival]) -> None:
+        """Make, or complete, the rows above `arrivals`."""
+        by_study: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            by_study[arrival.record.study_uid].append(arrival)
+        self._read_studies(by_study)
+        known = {uid: group for uid, group in by_study.items() if uid in self._studies}
+        fresh = {uid: group for uid, group in by_study.items() if uid not in self._studies}
+        if fresh:
+            self._make_studies(fresh)
+        for uid, group in known.items():
+            self._complete_study(uid, [arrival.record for arrival in group])
+        self._ensure_series(arrivals)
+
+    def count(self, current: Sequence[Arrival]) -> None:
+        """Add instances that became current to the counts and sets of their series and studies."""
+        added = Counter((a.record.study_uid, a.record.series_uid) for a in current)
+        for uid, group in groupby(sorted(added), key=lambda pair: pair[0]):
+            n_series = n_instances = 0
+            for pair in group:
+                n_instances += added[pair]
+                n_series += self._count_series(int(self._series[pair]["id"]), added[pair])
+            records = [a.record for a in current if a.record.study_uid == uid]
+            self._count_study(uid, n_series, n_instances, records)
+
+    def _count_series(self, key: int, n_added: int) -> int:
+        """Return 1 when the series had nothing to show before."""
+        statement = (
+            update(series)
+            .where(series.c.id == key)
+            .values(n_instances=series.c.n_instances + n_added, revision=series.c.revision + 1)
+            .returning(series.c.n_instances)
+        )
+        return int(self._connection.execute(statement).scalar_one() == n_added)
+
+    def _count_study(self, uid: str, n_series: int, n_instances: int, records: Sequence[InstanceRecord]) -> None:
+        row = self._studies[uid]
+        modalities = _joined(row["modalities"], (r.attributes.get("Modality", "") for r in records))
+        sop_classes = _joined(row["sop_classes"], (r.sop_class_uid for r in records))
+        self._connection.execute(
+            update(study)
+            .where(study.c.id == row["id"])
+            .values(
+                n_series=study.c.n_series + n_series,
+                n_instances=study.c.n_instances + n_instances,
+                modalities=modalities,
+                sop_classes=sop_classes,
+            )
+        )
+
+    # Studies
+
+    def _read_studies(self, uids: Iterable[str]) -> None:
+        # The lock keeps a second writer from completing the same row meanwhile (PostgreSQL; SQLite has one writer).
+        statement = select(study).where(study.c.study_uid.in_(list(uids))).order_by(study.c.study_uid).with_for_update()
+        for row in self._connection.execute(statement).mappings():
+            self._studies[row["study_uid"]] = row
+
+    def _make_studies(self, fresh: dict[str, list[Arrival]]) -> None:
+        patients = self._ensure_patients([a.record for group in fresh.values() for a in group])
+        rows = []
+        for uid in sorted(fresh):
+            records = [a.record for a in fresh[uid]]
+            defining = [r for r in records if defines_study(r)]
+            values = _merged(_STUDY, defining or records)
+            first = fresh[uid][0]
+            rows.append(
+                _with_folds(values)
+                | {
+                    "study_uid": uid,
+                    "patient_key": patients[patient_identity(first.record)],
+                    "facility": first.record.origin.facility,
+                    "is_defined": bool(defining),
+                    "received_at": first.received_at,
+                }
+            )
+        statement = insert(self._connection, study).on_conflict_do_nothing().returning(study.c.study_uid)
+        made = {row[0] for row in self._connection.execute(statement, rows)}
+        self._read_studies(fresh)
+        for uid, group in fresh.items():
+            records = [a.record for a in group]
+            if uid in made:
+                names = [r.attributes.get("PatientName", "") for r in records]
+                name_words.add(self._connection, self._studies[uid], names)
+                self._flag_other_patients(uid, records)
+            else:
+                self._complete_study(uid, records)
+
+    def _complete_study(self, uid: str, records: Sequence[InstanceRecord]) -> None:
+        """Fill what is blank; let the first image object define; flag what disagrees."""
+        row = self._studies[uid]
+        defining = [r for r in records if defines_study(r)]
+        offered = _merged(_STUDY, defining or records)
+        changes: Values = {}
+        if not row["is_defined"]:
+            changes = {c: v for c, v in offered.items() if not _blank(v) and (bool(defining) or _blank(row[c]))}
+        elif defining:
+            changes = {c: v for c, v in offered.items() if not _blank(v) and _blank(row[c])}
+        changes = {c: v for c, v in changes.items() if v != row[c]}
+        updates: dict[str, object] = dict(_with_folds(changes))
+        if defining and not row["is_defined"]:
+            updates["is_defined"] = True
+        if not row["is_flagged"] and row["is_defined"] and any(_disagrees(row, r) for r in defining):
+            updates["is_flagged"] = True
+        if updates:
+            self._update_study(uid, updates)
+        if "study_date" in changes or "study_time" in changes:
+            name_words.move(self._connection, self._studies[uid])
+        self._flag_other_patients(uid, records)
+
+    def _flag_other_patients(self, uid: str, records: Sequence[InstanceRecord]) -> None:
+        """Flag a study that got an object of another patient; it is not re-linked (settled: Matching)."""
+        row = self._studies[uid]
+        identities = {patient_identity(r) for r in records}
+        known = (
+            self._connection.execute(select(patient).where(patient.c.id == row["patient_key"]).with_for_update())
+            .mappings()
+            .one()
+        )
+        if identities - {known["identity"]} and not row["is_flagged"]:
+            self._update_study(uid, {"is_flagged": True})
+        self._complete_patient(known, [r for r in records if patient_identity(r) == known["identity"]])
+
+    def _update_study(self, uid: str, updates: dict[str, object]) -> None:
+        statement = update(study).where(study.c.study_uid == uid).values(**updates).returning(study)
+        self._studies[uid] = self._connection.execute(statement).mappings().one()
+
+    # Patients
+
+    def _ensure_patients(self, records: Sequence[InstanceRecord]) -> dict[str, int]:
+        rows: dict[str, dict[str, object]] = {}
+        for record in records:
+            identity = patient_identity(record)
+            values = _with_folds(_values(_PATIENT, record))
+            rows.setdefault(identity, {**values, "identity": identity, "issuer": _issuer(record)})
+        statement = insert(self._connection, patient).on_conflict_do_nothing()
+        self._connection.execute(statement, [rows[identity] for identity in sorted(rows)])
+        found = select(patient.c.identity, patient.c.id).where(patient.c.identity.in_(rows))
+        return {row.identity: row.id for row in self._connection.execute(found)}
+
+    def _complete_patient(self, row: RowMapping, records: Sequence[InstanceRecord]) -> None:
+        if not records:
+            return
+        offered = _merged(_PATIENT, records)
+        changes = {c: v for c, v in offered.items() if not _blank(v) and _blank(row[c])}
+        # The same name with its accents says more than the bare one a scanner sent first.
+        name = str(offered["patient_name"] or "")
+        if (
+            not accented(name).isascii()
+            and str(row["patient_name"]).isascii()
+            and fold(name) == row["patient_name_fold"]
+        ):
+            changes["patient_name"] = name
+        if changes:
+            self._connection.execute(update(patient).where(patient.c.id == row["id"]).values(**_with_folds(changes)))
+        if "patient_name" in changes and _blank(row["patient_name"]):
+            name_words.add_for_patient(self._connection, int(row["id"]), name)
+
+    # Series
+
+    def _ensure_series(self, arrivals: Sequence[Arrival]) -> None:
+        groups: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            groups[arrival.record.study_uid, arrival.record.series_uid].append(arrival)
+        self._read_series(groups)
+        known = set(self._series)
+        rows = [
+            _merged(_SERIES, [a.record for a in groups[pair]])
+            | {
+                "study_key": self._studies[pair[0]]["id"],
+                "series_uid": pair[1],
+                "received_at": groups[pair][0].received_at,
+            }
+            for pair in sorted(set(groups) - known)
+        ]
+        if rows:
+            self._connection.execute(insert(self._connection, series).on_conflict_do_nothing(), rows)
+            self._read_series(groups)
+        for pair in known:
+            offered = _merged(_SERIES, [a.record for a in groups[pair]])
+            row = self._series[pair]
+            changes = {c: v for c, v in offered.items() if not _blank(v) and _blank(row[c])}
+            if changes:
+                self._connection.execute(update(series).where(series.c.id == row["id"]).values(**changes))
+
+    def _read_series(self, groups: dict[tuple[str, str], list[Arrival]]) -> None:
+        uids = {self._studies[study_uid]["id"]: study_uid for study_uid, _ in groups}
+        pairs = [(self._studies[study_uid]["id"], series_uid) for study_uid, series_uid in groups]
+        statement = (
+            select(series)
+            .where(tuple_(series.c.study_key, series.c.series_uid).in_(pairs))
+            .order_by(series.c.series_uid)
+            .with_for_update()
+        )
+        for row in self._connection.execute(statement).mappings():
+            self._series[uids[row["study_key"]], row["series_uid"]] = row
+
+
+def _disagrees(row: RowMapping, record: InstanceRecord) -> bool:
+    """Return whether an object tells another story of its study than the record does."""
+    values = _values(_STUDY, record)
+    return any(not _blank(v) and not _blank(row[c]) and v != row[c] for c, v in values.items() if c not in _NOT_FLAGGED)
+
+
+def _joined(codes: str, added: Iterable[str]) -> str:
+    """Return codes framed by backslashes, the new ones added, sorted."""
+    known = set(codes.split("\\")) | {code for value in added for code in value.split("\\")}
+    return "\\" + "".join(f"{code}\\" for code in sorted(known - {""}))

@@ -1,0 +1,163 @@
+"""The batch writer: one per process, group commit (promises: SQLite settings).
+
+Instances that arrive together are committed together. Who must know that the index has it waits on a future; who must
+not (a C-STORE is answered from the spool) goes on.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic
+
+from sqlalchemy import Connection
+
+from pacs_gateway.database.engine import Database
+from pacs_gateway.domain.instance import InstanceRecord
+from pacs_gateway.errors import CapacityError, GatewayError, UnavailableError
+from pacs_gateway.index.arrival import Arrival
+from pacs_gateway.index.rows import BatchResult, Outcome, write_batch
+
+_log = logging.getLogger(__name__)
+
+_RETRY_FIRST_S, _RETRY_LAST_S = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A received object that is durable, and what became of it in the index (None where nobody waited)."""
+
+    record: InstanceRecord
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriterConfig:
+    """How instances are gathered into transactions."""
+
+    max_batch: int = 64
+    gather_s: float = 0.02
+    """How long the first instance of a batch waits for company when nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHooks:
+    """What else belongs into, or after, the batch's transaction."""
+
+    in_transaction: Callable[[Connection, BatchResult], None]
+    """Jobs and events that follow from the batch."""
+    superfluous: Callable[[list[str]], None]
+    """Spool entries that the index does not need: their content is already kept."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    arrival: Arrival
+    future: Future[Outcome]
+
+
+class IndexWriter:
+    """Gathers arrivals and commits them; safe to use from many threads."""
+
+    def __init__(self, database: Database, hooks: BatchHooks, config: WriterConfig | None = None) -> None:
+        self._database = database
+        self._hooks = hooks
+        self._config = config or WriterConfig()
+        self._queue: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._urgent = False
+        self._closing = False
+        self.unindexed: list[str] = []
+        """Spool entries whose rows the index refused: they stay in the spool and are alarmed."""
+        self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, record: InstanceRecord, entry: str, *, urgent: bool = False) -> Future[Outcome]:
+        """Queue an instance; the future tells its outcome once it is committed.
+
+        With `urgent` the batch is committed at once instead of waiting for company.
+        """
+        received_at = round(record.received_at.timestamp() * 1_000_000)
+        waiting = _Waiting(Arrival(record, entry, received_at), Future())
+        with self._changed:
+            self._queue.append(waiting)
+            self._urgent |= urgent
+            if urgent or len(self._queue) == 1 or len(self._queue) >= self._config.max_batch:
+                self._changed.notify()
+        return waiting.future
+
+    @property
+    def backlog(self) -> int:
+        """How many instances wait to be committed."""
+        return len(self._queue)
+
+    def close(self) -> None:
+        """Commit what waits and stop; what cannot be committed now stays in the spool for the next start."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        delay = _RETRY_FIRST_S
+        while (batch := self._gather()) is not None:
+            try:
+                self._commit(batch)
+                delay = _RETRY_FIRST_S
+            except (UnavailableError, CapacityError) as error:
+                _log.warning("index away, %d instances wait in the spool: %s", len(batch) + len(self._queue), error)
+                if self._closing:
+                    return
+                with self._changed:
+                    self._queue.extendleft(reversed(batch))
+                    self._changed.wait_for(lambda: self._closing, timeout=delay)
+                delay = min(delay * 2, _RETRY_LAST_S)
+            except Exception:  # the thread's boundary: a batch that fails for another reason is taken apart
+                _log.exception("a batch of %d was refused by the index; trying one by one", len(batch))
+                self._one_by_one(batch)
+
+    def _gather(self) -> list[_Waiting] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closing)
+            if not self._queue:
+                return None
+            deadline = monotonic() + self._config.gather_s
+            while not (self._urgent or self._closing or len(self._queue) >= self._config.max_batch):
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    break
+                self._changed.wait(remaining)
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._config.max_batch))]
+            if not self._queue:
+                self._urgent = False
+            return batch
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        arrivals = [waiting.arrival for waiting in batch]
+        with self._database.write() as connection:
+            result = write_batch(connection, arrivals)
+            self._hooks.in_transaction(connection, result)
+        pairs = list(zip(batch, result.outcomes, strict=True))
+        superfluous = [w.arrival.entry for w, outcome in pairs if outcome is Outcome.DUPLICATE]
+        if superfluous:
+            self._hooks.superfluous(superfluous)
+        for waiting, outcome in pairs:
+            waiting.future.set_result(outcome)
+
+    def _one_by_one(self, batch: list[_Waiting]) -> None:
+        for waiting in batch:
+            try:
+                self._commit([waiting])
+            except GatewayError as error:
+                self._give_up(waiting, error)
+            except Exception as error:
+                _log.exception("an instance was refused by the index; it stays in the spool")
+                self._give_up(waiting, error)
+
+    def _give_up(self, waiting: _Waiting, error: Exception) -> None:
+        self.unindexed.append(waiting.arrival.entry)
+        failure = UnavailableError("the index refused the instance; it is safe in the spool")
+        failure.__cause__ = error
+        waiting.future.set_exception(failure)

@@ -1,0 +1,1 @@
+"""The outbox and the work queue: what must follow a fact is written in the fact's own transaction."""

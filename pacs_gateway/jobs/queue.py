@@ -1,0 +1,204 @@
+"""The work queue: enqueue in the caller's transaction, lease, finish, retry with back-off, dead letter.
+
+A job is named by (kind, key): asking again for the same work coalesces. Work is at least once; a lease that runs out
+hands the job to somebody else, so what a job does must be idempotent.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
+
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.jobs import event, job
+from pacs_gateway.errors import NotFoundError
+from pacs_gateway.index.upsert import insert
+
+MAX_ATTEMPTS = 10
+_BACKOFF_FIRST_S, _BACKOFF_LAST_S = 2.0, 3600.0
+_SECOND = 1_000_000
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DEAD = "dead"
+    """Tried `MAX_ATTEMPTS` times; a person looks and retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work."""
+
+    id: int
+    kind: str
+    key: str
+    state: JobState
+    generation: int
+    attempts: int
+    run_at: int
+    """UTC microseconds."""
+    error: str
+
+
+def enqueue(connection: Connection, kind: str, keys: Iterable[str], *, run_at: int) -> None:
+    """Ask for work in the caller's transaction.
+
+    A job that waits keeps its earlier time, one that runs will run again, a dead one gets another chance.
+    """
+    rows = [{"kind": kind, "key": key, "run_at": run_at, "created_at": run_at} for key in sorted(set(keys))]
+    if not rows:
+        return
+    statement = insert(connection, job)
+    was_dead = job.c.state == JobState.DEAD
+    statement = statement.on_conflict_do_update(
+        index_elements=[job.c.kind, job.c.key],
+        set_={
+            "generation": job.c.generation + 1,
+            "state": case((was_dead, JobState.WAITING.value), else_=job.c.state),
+            "attempts": case((was_dead, 0), else_=job.c.attempts),
+        },
+    )
+    connection.execute(statement, rows)
+
+
+def announce(connection: Connection, kind: str, subjects: Iterable[str], *, at: int) -> None:
+    """Write events to the outbox in the caller's transaction."""
+    rows = [{"kind": kind, "subject": subject, "created_at": at} for subject in sorted(set(subjects))]
+    if rows:
+        connection.execute(event.insert(), rows)
+
+
+class JobQueue:
+    """Leases and finishes jobs for one worker process."""
+
+    def __init__(self, database: Database, *, owner: str, clock: Callable[[], datetime], lease_s: float = 60.0) -> None:
+        self._database = database
+        self._owner = owner
+        self._clock = clock
+        self._lease = round(lease_s * _SECOND)
+
+    def lease(self, kinds: Sequence[str]) -> Job | None:
+        """Take the job that has been due longest, for `lease_s` seconds; None when nothing is due."""
+        at = self._now()
+        due = or_(
+            and_(job.c.state == JobState.WAITING, job.c.run_at <= at),
+            and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at),
+        )
+        wanted = select(job.c.id).where(job.c.kind.in_(kinds), due)
+        with self._database.read() as connection:
+            if connection.execute(wanted.limit(1)).first() is None:
+                return None
+        with self._database.write() as connection:
+            chosen = wanted.order_by(job.c.run_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+            statement = (
+                update(job)
+                .where(job.c.id == chosen)
+                .values(
+                    state=JobState.RUNNING,
+                    attempts=job.c.attempts + 1,
+                    lease_owner=self._owner,
+                    lease_until=at + self._lease,
+                )
+                .returning(job)
+            )
+            row = connection.execute(statement).mappings().first()
+        return _job(dict(row)) if row is not None else None
+
+    def finish(self, done: Job, *, again_at: int | None = None) -> None:
+        """Drop a job that is done; with `again_at`, or when it was asked for anew meanwhile, let it run again."""
+        with self._database.write() as connection:
+            if again_at is None:
+                mine = and_(job.c.id == done.id, job.c.lease_owner == self._owner)
+                gone = connection.execute(delete(job).where(mine, job.c.generation == done.generation))
+                if gone.rowcount:
+                    return
+            connection.execute(
+                update(job)
+                .where(job.c.id == done.id, job.c.lease_owner == self._owner)
+                .values(
+                    state=JobState.WAITING,
+                    attempts=0,
+                    run_at=again_at if again_at is not None else self._now(),
+                    lease_owner=None,
+                    lease_until=None,
+                    error=None,
+                )
+            )
+
+    def fail(self, failed: Job, error: str) -> None:
+        """Put a job back with growing, jittered delay, or aside when it failed too often."""
+        is_dead = failed.attempts >= MAX_ATTEMPTS
+        backoff = min(_BACKOFF_FIRST_S * 2 ** (failed.attempts - 1), _BACKOFF_LAST_S)
+        delay = backoff * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
+        with self._database.write() as connection:
+            connection.execute(
+                update(job)
+                .where(job.c.id == failed.id, job.c.lease_owner == self._owner)
+                .values(
+                    state=JobState.DEAD if is_dead else JobState.WAITING,
+                    run_at=self._now() + round(delay * _SECOND),
+                    lease_owner=None,
+                    lease_until=None,
+                    error=error[:500],
+                )
+            )
+
+    def _now(self) -> int:
+        return round(self._clock().timestamp() * _SECOND)
+
+
+class JobList:
+    """What people see of the queue: listing, counting and retrying."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self, *, state: JobState | None = None, limit: int = 100) -> tuple[Job, ...]:
+        """Return jobs, those due first."""
+        statement = select(job).order_by(job.c.run_at).limit(limit)
+        if state is not None:
+            statement = statement.where(job.c.state == state)
+        with self._database.read() as connection:
+            return tuple(_job(dict(row)) for row in connection.execute(statement).mappings())
+
+    def retry(self, job_id: int | None = None) -> int:
+        """Let a dead job (all of them without `job_id`) run again now; return how many.
+
+        Raises
+        ------
+        NotFoundError
+            There is no dead job with this number.
+        """
+        statement = update(job).where(job.c.state == JobState.DEAD)
+        if job_id is not None:
+            statement = statement.where(job.c.id == job_id)
+        with self._database.write() as connection:
+            n_retried = connection.execute(statement.values(state=JobState.WAITING, attempts=0, run_at=0)).rowcount
+        if job_id is not None and not n_retried:
+            raise NotFoundError(f"no dead job {job_id}")
+        return n_retried
+
+
+def prune_events(database: Database, *, before: int) -> None:
+    """Drop events older than `before` (UTC microseconds)."""
+    with database.write() as connection:
+        connection.execute(delete(event).where(event.c.created_at < before))
+
+
+def _job(row: dict[str, object]) -> Job:
+    return Job(
+        id=int(str(row["id"])),
+        kind=str(row["kind"]),
+        key=str(row["key"]),
+        state=JobState(str(row["state"])),
+        generation=int(str(row["generation"])),
+        attempts=int(str(row["attempts"])),
+        run_at=int(str(row["run_at"])),
+        error=str(row["error"] or ""),
+    )

@@ -1,0 +1,26 @@
+"""The process that listens to devices."""
+
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from pacs_gateway.config import GatewayConfig
+from pacs_gateway.dimse.server import DicomServer
+from pacs_gateway.gateway import open_gateway
+
+# An association that waits for its disk must not then wait 5 ms for the batch writer to let go of the interpreter.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def run(config: GatewayConfig, stop: threading.Event, descriptors: Sequence[int]) -> None:
+    """Serve associations on inherited listening sockets until `stop` is set."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    with open_gateway(config) as gateway:
+        server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets)
+        serving = threading.Thread(target=server.serve, name="dicom-server")
+        serving.start()
+        stop.wait()
+        server.stop()
+        serving.join()
