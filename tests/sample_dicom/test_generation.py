@@ -27,42 +27,45 @@ _TINY = replace(
 
 @pytest.fixture
 def made(tmp_path: Path) -> list[Path]:
-    return generate(tmp_path, edition=_TINY)
+    return generate(tmp_path / "set", edition=_TINY)
 
 
 def _state(paths: list[Path]) -> list[tuple[bytes, int]]:
     return [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
 
 
-def test_returns_dicom_files_only(made: list[Path]) -> None:
+def test_the_folder_holds_dicom_files_only_so_that_a_sender_can_take_all_of_it(
+    made: list[Path], tmp_path: Path
+) -> None:
     assert len(made) == 21
+    assert {path for path in (tmp_path / "set").rglob("*") if path.is_file()} == set(made)
     assert all(path.read_bytes()[128:132] == b"DICM" for path in made)
 
 
 def test_a_second_call_leaves_a_complete_set_alone(made: list[Path], tmp_path: Path) -> None:
     before = _state(made)
-    assert generate(tmp_path, edition=_TINY) == made
+    assert generate(tmp_path / "set", edition=_TINY) == made
     assert _state(made) == before
 
 
 def test_a_truncated_file_is_made_anew_with_the_same_bytes(made: list[Path], tmp_path: Path) -> None:
     whole = made[0].read_bytes()
     made[0].write_bytes(whole[:200])
-    generate(tmp_path, edition=_TINY)
+    generate(tmp_path / "set", edition=_TINY)
     assert made[0].read_bytes() == whole
 
 
 def test_a_run_that_broke_off_before_its_manifest_is_finished(made: list[Path], tmp_path: Path) -> None:
     whole = made[-1].read_bytes()
-    (tmp_path / ".manifest.json").unlink()
+    (tmp_path / ".set.manifest.json").unlink()
     made[-1].unlink()
-    generate(tmp_path, edition=_TINY)
+    generate(tmp_path / "set", edition=_TINY)
     assert made[-1].read_bytes() == whole
 
 
 def test_an_unreadable_manifest_counts_as_none(made: list[Path], tmp_path: Path) -> None:
-    (tmp_path / ".manifest.json").write_text("[]")
-    assert generate(tmp_path, edition=_TINY) == made
+    (tmp_path / ".set.manifest.json").write_text("[]")
+    assert generate(tmp_path / "set", edition=_TINY) == made
 
 
 def test_editions_share_no_object() -> None:
