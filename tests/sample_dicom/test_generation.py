@@ -1,17 +1,22 @@
 """Making the samples: the same bytes each time, quick when done, made anew when broken, listed as committed."""
 
 import hashlib
+import json
 import re
+import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from sample_dicom import generate
 from sample_dicom.catalogue import SUBSET
 from sample_dicom.ct import Stack
 from sample_dicom.generation import HOME, build
 
+_MANIFEST = ".set.manifest.json"
 _TINY = replace(
     SUBSET,
     name="tiny",
@@ -25,9 +30,19 @@ _TINY = replace(
 )
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds the tiny set and, beside it, its manifest."""
+    folder = tmp_path_factory.mktemp("original")
+    generate(folder / "set", edition=_TINY)
+    return folder
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> list[Path]:
-    return generate(tmp_path / "set", edition=_TINY)
+def made(original: Path, tmp_path: Path) -> list[Path]:
+    """A copy of the tiny set that a test may break: its files in the order of making."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return [tmp_path / "set" / path for path in json.loads((tmp_path / _MANIFEST).read_text())["sizes"]]
 
 
 def _state(paths: list[Path]) -> list[tuple[bytes, int]]:
@@ -57,24 +72,24 @@ def test_a_truncated_file_is_made_anew_with_the_same_bytes(made: list[Path], tmp
 
 def test_a_run_that_broke_off_before_its_manifest_is_finished(made: list[Path], tmp_path: Path) -> None:
     whole = made[-1].read_bytes()
-    (tmp_path / ".set.manifest.json").unlink()
+    (tmp_path / _MANIFEST).unlink()
     made[-1].unlink()
     generate(tmp_path / "set", edition=_TINY)
     assert made[-1].read_bytes() == whole
 
 
 def test_an_unreadable_manifest_counts_as_none(made: list[Path], tmp_path: Path) -> None:
-    (tmp_path / ".set.manifest.json").write_text("[]")
+    (tmp_path / _MANIFEST).write_text("[]")
     assert generate(tmp_path / "set", edition=_TINY) == made
 
 
-def test_editions_share_no_object() -> None:
-    other = {content for _, content, _ in build(replace(_TINY, name="other"))}
-    assert other.isdisjoint(content for _, content, _ in build(_TINY))
+def test_editions_share_no_object(made: list[Path]) -> None:
+    other = {dcmread(BytesIO(content)).SOPInstanceUID for _, content, _ in build(replace(_TINY, name="other"))}
+    assert other.isdisjoint(dcmread(path).SOPInstanceUID for path in made)
 
 
-def test_two_runs_give_the_same_bytes() -> None:
-    assert list(build(_TINY)) == list(build(_TINY))
+def test_two_runs_give_the_same_bytes(made: list[Path]) -> None:
+    assert [content for _, content, _ in build(_TINY)] == [path.read_bytes() for path in made]
 
 
 def test_the_committed_subset_is_what_the_generator_makes(small_set: dict[str, bytes]) -> None:
