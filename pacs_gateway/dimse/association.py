@@ -18,7 +18,6 @@ from pynetdicom.dimse import _RQ_TO_MESSAGE, _RSP_TO_MESSAGE, DIMSEServiceProvid
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE, DimsePrimitiveType, DimseServiceType
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA, AsynchronousOperationsWindowNegotiation
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from pacs_gateway.dimse.admission import Admission, plain_address
@@ -307,6 +306,9 @@ class AcceptedAssociation(GatewayAssociation):
         try:
             self.dul.start()
             self._serve()
+        except PduError as error:
+            logger.warning("association with %s aborted: %s", self.address, error)
+            self.dul.fail(error.reason)
         except Exception as error:  # the boundary of one thread
             log_fault(logger, f"association with {self.address}", error)
             self.dul.fail(AbortReason.NOT_SPECIFIED)

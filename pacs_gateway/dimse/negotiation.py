@@ -18,6 +18,9 @@ from pydicom.uid import UID, UID_dictionary  # type: ignore[attr-defined]
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 
+from pacs_gateway.dimse.pdu import AbortReason, PduError
+from pacs_gateway.domain.uids import is_uid
+
 VERIFICATION = "1.2.840.10008.1.1"
 
 _ACCEPTED = 0
@@ -119,7 +122,7 @@ def is_storage_class(uid: str) -> bool:
     """Return whether objects of class `uid` are stored: it is known to be a storage class, or not known at all."""
     if uid in STORAGE_CLASSES:
         return True
-    if uid in _NOT_STORAGE or uid in UID_dictionary:
+    if uid in _NOT_STORAGE or uid in UID_dictionary or not is_uid(uid):
         return False
     return not uid.startswith(_STANDARD_PREFIX) or uid.startswith(_STANDARD_STORAGE_PREFIX)
 
@@ -187,11 +190,18 @@ def negotiate(
     ----------
     roles
         Proposed (SCU, SCP) roles of the requestor by SOP class.
+
+    Raises
+    ------
+    PduError
+        A proposed context lacks its abstract syntax or has no transfer syntax.
     """
     answers: list[PresentationContext] = []
     agreed: dict[UID, SCP_SCU_RoleSelectionNegotiation] = {}
     for proposal in contexts:
-        abstract = UID(str(proposal.abstract_syntax))
+        abstract = proposal.abstract_syntax
+        if not abstract or not proposal.transfer_syntax:
+            raise PduError(AbortReason.INVALID_PARAMETER, "presentation context without its syntaxes")
         answer = PresentationContext()
         answer.context_id = proposal.context_id
         answer.abstract_syntax = abstract

@@ -119,8 +119,9 @@ def _application_entity(config: DimseConfig) -> ApplicationEntity:
 
 
 def _quieten_pynetdicom() -> None:
-    """Keep pynetdicom's log off the hot path, and the identifiers it would print out of ours."""
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    """Keep pynetdicom's log off the hot path, and the values it and pydicom would quote out of ours."""
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     pynetdicom_config.LOG_HANDLER_LEVEL = "none"
     pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
     pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False

@@ -7,11 +7,12 @@ everything else goes through pynetdicom's PDUs and state machine (PS3.8 9.2).
 
 import logging
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE, _PDUPrimitiveType
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE, P_DATA, _PDUPrimitiveType
 from pynetdicom.transport import AssociationSocket
 
 from pacs_gateway.dimse.config import DimseConfig
@@ -39,6 +40,18 @@ _CLOSED = "Evt17"
 # How long the peer of an ended association may take to close its end; the standard's ARTIM is for connections that
 # have nothing else to end them, ours are closed by us.
 _LINGER_S = 1.0
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn whatever pynetdicom's and pydicom's decoders raise on hostile bytes into a `PduError`."""
+    try:
+        yield
+    except (PduError, OSError):
+        raise
+    except Exception as error:  # the boundary of foreign decoders: they raise anything, assertions included
+        message = f"undecodable ({type(error).__name__})"
+        raise PduError(AbortReason.INVALID_PARAMETER, message) from error
 
 
 class GatewaySocket(AssociationSocket):
@@ -89,7 +102,7 @@ class BlockingDul(DULServiceProvider):
     def assembler(self) -> Assembler:
         """Where the P-DATA of the established association goes."""
         if self._assembler is None:
-            self._assembler = Assembler(self.wire, self.assoc.dimse.receive_primitive)
+            self._assembler = Assembler(self.wire, self._deliver)
         return self._assembler
 
     @property
@@ -164,7 +177,7 @@ class BlockingDul(DULServiceProvider):
             self.fail(error.reason)
         except OSError:
             self._lose()
-        except Exception as error:  # pynetdicom's decoders and state machine on hostile bytes
+        except Exception as error:  # the boundary of one PDU
             log_fault(logger, "reading a PDU", error)
             self.fail(AbortReason.INVALID_PARAMETER)
         finally:
@@ -217,12 +230,18 @@ class BlockingDul(DULServiceProvider):
             if assembler.is_between_messages or wait_s == 0:
                 return True
 
+    def _deliver(self, primitive: P_DATA) -> None:
+        """Give a fragment to pynetdicom's message provider."""
+        with _decoding():
+            self.assoc.dimse.receive_primitive(primitive)
+
     def _handle(self, pdu: memoryview) -> None:
         """Give `pdu` to pynetdicom's state machine."""
-        decoded, event = self._decode_pdu(bytearray(pdu))
-        self._recv_pdu.put(decoded)
-        self.event_queue.put(event)
-        self._settle()
+        with _decoding():
+            decoded, event = self._decode_pdu(bytearray(pdu))
+            self._recv_pdu.put(decoded)
+            self.event_queue.put(event)
+            self._settle()
         if self.state_machine.current_state == _AWAITING_CLOSE:
             self.stop_dul()
 

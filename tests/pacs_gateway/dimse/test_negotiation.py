@@ -85,6 +85,7 @@ def test_every_storage_class_pynetdicom_knows_is_accepted() -> None:
         ("1.2.840.10008.5.1.1.9", False),  # print
         ("1.2.840.10008.1.3.10", False),  # media directory
         ("1.2.840.10008.9999", False),
+        ("not a uid", False),
     ],
 )
 def test_what_belongs_to_another_service_is_not_storage(uid: str, is_storage: bool) -> None:
