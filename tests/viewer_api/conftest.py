@@ -1,0 +1,27 @@
+"""One site with studies of many kinds, for all tests that only read."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.viewer_api import studies
+from tests.viewer_api.site import Site, open_site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with study 1 (every kind of object), 2 (big endian and others), 3 (of another facility)."""
+    with open_site(tmp_path_factory.mktemp("site")) as opened:
+        opened.put(*(studies.ct(instance=n) for n in (1, 2, 3)))
+        opened.put(studies.rle(), studies.us(), studies.odd_fragments(), studies.pdf(), studies.report())
+        opened.put(*(studies.ct(2, 1, n, syntax) for n, syntax in enumerate(studies.NATIVE, 1)))
+        opened.put(studies.ct(3), facility="ELSEWHERE")
+        yield opened
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[httpx.Client]:
+    """A program with an administrator's token."""
+    with site.client() as opened:
+        yield opened

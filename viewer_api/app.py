@@ -1,0 +1,80 @@
+"""The application: routes, error answers and the layer around them, over one open gateway."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pacs_gateway.errors import GatewayError
+from pacs_gateway.gateway import Gateway
+from viewer_api.boundary import Boundary, Metrics
+from viewer_api.config import WebConfig
+from viewer_api.dicomweb import rendered, retrieve, search, store
+from viewer_api.errors import problem, problem_of
+from viewer_api.ops import health
+from viewer_api.portal import login, pages, viewing
+from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
+
+
+def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
+    """Return the web application over an open gateway; closing the gateway is the caller's.
+
+    Notes
+    -----
+    There is no docs page: the one that the framework brings loads its scripts from another site.
+    """
+    app = FastAPI(
+        title="PACS gateway",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=Response,
+    )
+    app.state.config = config
+    app.state.gateway = gateway
+    app.state.registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        app.state.registry.register(collector)
+    app.add_middleware(Boundary, metrics=Metrics(app.state.registry))
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    for module in (search, retrieve, rendered, store, health, login, viewing, pages):
+        app.include_router(module.router)
+    app.mount("/static", pages.static_files())
+    return app
+
+
+async def _gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    if is_page(request):
+        return error_page(request, error)
+    return problem_of(error, request_id=request.state.request_id)
+
+
+async def _malformed(request: Request, _error: Exception) -> Response:
+    """Answer a path or parameter of the wrong form; the framework's own words would repeat what was sent."""
+    return problem(
+        HTTPStatus.BAD_REQUEST,
+        detail="the path or a parameter is malformed",
+        request_id=request.state.request_id,
+    )
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    """Answer what the router itself refuses: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    answer = problem(HTTPStatus(error.status_code), request_id=request.state.request_id)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    GatewayError: _gateway_error,
+    ElsewhereError: lead_elsewhere,
+    RequestValidationError: _malformed,
+    HTTPException: _framework_error,
+}

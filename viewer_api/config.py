@@ -1,0 +1,15 @@
+"""Settings of the web side: frozen, made by whoever starts it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """How the web answers."""
+
+    search_limit: int = 1000
+    """Most results of one QIDO-RS answer; what is left is said in a Warning."""
+    page_size: int = 25
+    """Studies on one page of the list."""
+    max_upload_bytes: int = 64 << 30
+    """Largest body of one STOW-RS request; nothing of it is held in memory."""

@@ -1,0 +1,59 @@
+"""Answers made of parts, streamed: a part's content is asked for when its turn comes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from starlette.responses import Response, StreamingResponse
+
+from pacs_gateway.dicomweb import multipart
+from pacs_gateway.dicomweb.media_type import MediaType
+from viewer_api.dicomweb.egress import Payload
+from viewer_api.negotiation import Offer
+
+# What somebody else made is handed over as a file, never shown as a part of our site (promises B11).
+ATTACHMENT = {"Content-Disposition": "attachment"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an answer."""
+
+    offer: Offer
+    location: str
+    payload: Payload
+
+
+def content_type(offer: Offer) -> str:
+    """Return the content type that names the transfer syntax: a viewer that finds none guesses."""
+    return f"{offer.media_type}; transfer-syntax={offer.transfer_syntax}" if offer.transfer_syntax else offer.media_type
+
+
+def multipart_related(parts: Iterator[Part]) -> Response:
+    """Return parts of one media type as one body; the first is made before the answer begins, so that it may fail.
+
+    The closing delimiter tells a reader that the body is whole.
+    """
+    boundary = multipart.new_boundary()
+    first = next(parts)
+    parameters = {"type": first.offer.media_type, "boundary": boundary}
+    if first.offer.transfer_syntax:
+        parameters["transfer-syntax"] = first.offer.transfer_syntax
+    headers = {"Content-Type": str(MediaType("multipart", "related", parameters)), **ATTACHMENT}
+    return StreamingResponse(_body(chain([first], parts), boundary), headers=headers)
+
+
+def single(part: Part) -> Response:
+    """Return one thing without a frame around it."""
+    headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location, **ATTACHMENT}
+    if part.payload.length is not None:
+        headers["Content-Length"] = str(part.payload.length)
+    return StreamingResponse(part.payload.pieces, headers=headers)
+
+
+def _body(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
+    for part in parts:
+        headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location}
+        yield multipart.part_header(boundary, headers)
+        yield from part.payload.pieces
+    yield multipart.closing(boundary)

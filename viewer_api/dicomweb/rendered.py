@@ -1,0 +1,249 @@
+"""Rendered resources and thumbnails: pictures and documents that a browser shows (PS3.18 8.3.5, 10.4.1.1.3)."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from pacs_gateway.archive.stored import StoredInstance
+from pacs_gateway.errors import InputError, NotFoundError
+from pacs_gateway.imaging.decode import decode_frame
+from pacs_gateway.imaging.display import Image, pixel_aspect, render
+from pacs_gateway.imaging.encode import encode_jpeg, encode_png, fit
+from pacs_gateway.imaging.pixels import describe_pixels
+from pacs_gateway.imaging.thumbnail import middle_frame
+from pacs_gateway.imaging.window import VoiFunction, Window
+from viewer_api.access import Visitor
+from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
+from viewer_api.dicomweb.retrieve import FrameList, frame_numbers
+from viewer_api.errors import NotAcceptableError, NotOfferedError
+from viewer_api.negotiation import Offer, choose
+
+router = APIRouter(prefix="/dicom-web", tags=["WADO-RS rendered"])
+
+_IMAGES = (Offer("image/jpeg"), Offer("image/png"))
+_DOCUMENT = Offer("application/pdf")
+_PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
+_DOCUMENT_TAG = "00420011"
+_PDF_MAGIC = b"%PDF-"
+_MAX_SIDE = 16_384
+_QUALITY = 90
+_THUMBNAIL_SIDE = 256
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
+_FUNCTIONS: Mapping[str, VoiFunction] = {
+    "linear": VoiFunction.LINEAR,
+    "linear-exact": VoiFunction.LINEAR_EXACT,
+    "sigmoid": VoiFunction.SIGMOID,
+}
+# A picture belongs to a person: it is kept by that person's browser only, and asked after each time.
+_CACHING = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+# A document of unknown origin is shown in the browser's own viewer, where nothing of it can act in our name
+# (promises B11). Browsers refuse to show PDF under `sandbox`, so everything it could load or run is shut instead.
+_DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a picture is to be shown (PS3.18 8.3.5.1)."""
+
+    viewport: tuple[int, int] | None
+    """Width and height to fit into."""
+    region: tuple[float, float, float, float] | None
+    """x, y, width, height of the part to show, in pixels; negative sizes flip."""
+    window: Window | None
+    quality: int
+
+
+def view_of(parameters: Mapping[str, str]) -> View:
+    """Read the parameters of a rendered resource.
+
+    Raises
+    ------
+    InputError
+        One is malformed.
+    """
+    viewport, region = _viewport(parameters.get("viewport", ""))
+    quality = parameters.get("quality", str(_QUALITY))
+    if not re.fullmatch("[0-9]{1,3}", quality) or not 1 <= int(quality) <= 100:
+        raise InputError("quality is a number from 1 to 100")
+    return View(viewport, region, _window(parameters.get("window", "")), int(quality))
+
+
+def _viewport(text: str) -> tuple[tuple[int, int] | None, tuple[float, float, float, float] | None]:
+    if not text:
+        return None, None
+    numbers = [_number(part, "viewport") if part else 0.0 for part in text.split(",")]
+    if len(numbers) not in (2, 4, 6) or not all(1 <= side <= _MAX_SIDE for side in numbers[:2]):
+        raise InputError(f"viewport is width,height[,x,y[,width,height]] of at most {_MAX_SIDE} pixels")
+    size = (int(numbers[0]), int(numbers[1]))
+    if len(numbers) == 2:
+        return size, None
+    x, y, width, height = (*numbers[2:], 0.0, 0.0)[:4]
+    return size, (x, y, width, height)
+
+
+def _window(text: str) -> Window | None:
+    if not text:
+        return None
+    parts = text.split(",")
+    function = _FUNCTIONS.get(parts[2].lower().replace("_", "-")) if len(parts) == 3 else None
+    if function is None:
+        raise InputError("window is centre,width,function with linear, linear-exact or sigmoid")
+    return Window(_number(parts[0], "window"), _number(parts[1], "window"), function)
+
+
+def _number(text: str, name: str) -> float:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise InputError(f"{name} has a value that is not a number")
+    return float(text)
+
+
+@router.get("/studies/{study}/rendered", summary="Rendered study: not offered")
+def rendered_study(visitor: Reader, study: Uid) -> Response:
+    """Refuse to render a whole study: a picture of which series would be a guess."""
+    visitor.gateway.archive.retrieve.instances(visitor.scope, study_uid=study)
+    raise NotOfferedError("whole studies are not rendered: ask for a series, an instance or a frame")
+
+
+@router.get("/studies/{study}/series/{series}/rendered", summary="Render the picture that stands for a series")
+def rendered_series(visitor: Reader, study: Uid, series: Uid) -> Response:
+    """Render the middle frame of the middle image of a series."""
+    instances = visitor.gateway.archive.retrieve.instances(visitor.scope, study_uid=study, series_uid=series)
+    images = [instance for instance in instances if instance.frames and instance.frames.n_frames]
+    if not images:
+        raise NotFoundError("no image to show")
+    return _instance(visitor, images[middle_frame(len(images))])
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}/rendered", summary="Render an instance")
+def rendered_instance(visitor: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
+    """Render an image (of several frames the middle one) or hand out the document an instance encloses."""
+    return _instance(visitor, only_instance(visitor, study, series, instance))
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/rendered", summary="Render a frame")
+def rendered_frame(visitor: Reader, study: Uid, series: Uid, instance: Uid, frame: FrameList) -> Response:
+    """Render one frame, numbered from 1."""
+    found = only_instance(visitor, study, series, instance)
+    return _picture(visitor, found, _only_frame(frame, found))
+
+
+@router.get("/studies/{study}/thumbnail", summary="Thumbnail of a study")
+def study_thumbnail(visitor: Reader, study: Uid) -> Response:
+    """Return the small picture of a study."""
+    return _thumbnail(visitor, study, None, None)
+
+
+@router.get("/studies/{study}/series/{series}/thumbnail", summary="Thumbnail of a series")
+def series_thumbnail(visitor: Reader, study: Uid, series: Uid) -> Response:
+    """Return the small picture of a series."""
+    return _thumbnail(visitor, study, series, None)
+
+
+@router.get("/studies/{study}/series/{series}/instances/{instance}/thumbnail", summary="Thumbnail of an instance")
+def instance_thumbnail(visitor: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
+    """Return the small picture of an instance."""
+    return _thumbnail(visitor, study, series, instance)
+
+
+@router.get(
+    "/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/thumbnail", summary="Thumbnail of a frame"
+)
+def frame_thumbnail(visitor: Reader, study: Uid, series: Uid, instance: Uid, frame: FrameList) -> Response:
+    """Return the small picture of a frame, numbered from 1."""
+    found = only_instance(visitor, study, series, instance)
+    index = _only_frame(frame, found)
+    offer = choose(visitor.accepted, _IMAGES)
+    view = View((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), None, None, _QUALITY)
+    tag = f"{found.digest}-{index}-thumbnail"
+    return _tagged(visitor, offer, tag, lambda: _draw(visitor, found, index, view, offer))
+
+
+def _instance(visitor: Visitor, instance: StoredInstance) -> Response:
+    if instance.sop_class_uid == _PDF_CLASS:
+        return _document(visitor, instance)
+    if instance.frames is None or not instance.frames.n_frames:
+        raise NotAcceptableError("this object has no rendered form here")
+    return _picture(visitor, instance, middle_frame(instance.frames.n_frames))
+
+
+def _document(visitor: Visitor, instance: StoredInstance) -> Response:
+    offer = choose(visitor.accepted, (_DOCUMENT,))
+    document, _ = visitor.gateway.archive.retrieve.bulk(instance, _DOCUMENT_TAG)
+    if not document.startswith(_PDF_MAGIC):
+        raise NotAcceptableError("the enclosed document is not PDF")
+    headers = {
+        "Content-Disposition": 'inline; filename="document.pdf"',
+        "Content-Security-Policy": _DOCUMENT_POLICY,
+        "X-Frame-Options": "SAMEORIGIN",
+    }
+    return Response(document, 200, headers, offer.media_type)
+
+
+def _picture(visitor: Visitor, instance: StoredInstance, index: int) -> Response:
+    offer = choose(visitor.accepted, _IMAGES)
+    view = view_of(visitor.request.query_params)
+    tag = f"{instance.digest}-{index}-{view}-{offer.media_type}"
+    return _tagged(visitor, offer, tag, lambda: _draw(visitor, instance, index, view, offer))
+
+
+def _tagged(visitor: Visitor, offer: Offer, facts: str, make: Callable[[], bytes]) -> Response:
+    etag = f'"{hashlib.sha256(facts.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": etag, **_CACHING}
+    if not_modified(visitor.request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(make(), 200, headers, offer.media_type)
+
+
+def _draw(visitor: Visitor, instance: StoredInstance, index: int, view: View, offer: Offer) -> bytes:
+    """Return a frame (0-based) as a file."""
+    retrieve = visitor.gateway.archive.retrieve
+    header = retrieve.header(instance)
+    frame = decode_frame(
+        retrieve.frame(instance, index), describe_pixels(header, instance.transfer_syntax_uid), index=index
+    )
+    image = render(frame, header, index=index, window=view.window)
+    if view.region:
+        image = _cut(image, view.region)
+    aspect = pixel_aspect(header, index=index)
+    if view.viewport or aspect != 1.0:
+        rows, columns = image.shape[:2]
+        width, height = view.viewport or (columns, max(round(rows * aspect), 1))
+        image = fit(image, max_width=width, max_height=height, aspect=aspect)
+    return encode_png(image) if offer.media_type == "image/png" else encode_jpeg(image, quality=view.quality)
+
+
+def _cut(image: Image, region: tuple[float, float, float, float]) -> Image:
+    """Return a part of an image; a size of 0 means up to the border, a negative one flips."""
+    x, y, width, height = (round(number) for number in region)
+    rows, columns = image.shape[:2]
+    width, height = width or columns - x, height or rows - y
+    if not (0 <= x < columns and 0 <= y < rows and 0 < abs(width) <= columns - x and 0 < abs(height) <= rows - y):
+        raise InputError("the viewport's source lies outside the image")
+    part = image[y : y + abs(height), x : x + abs(width)]
+    return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
+
+
+def _thumbnail(
+    visitor: Visitor,
+    study: str,
+    series: str | None,
+    instance: str | None,
+) -> Response:
+    offer = choose(visitor.accepted, _IMAGES[:1])
+    found = visitor.gateway.archive.retrieve.thumbnail(
+        visitor.scope, study_uid=study, series_uid=series, sop_uid=instance
+    )
+    return _tagged(visitor, offer, found.etag, lambda: found.body)
+
+
+def _only_frame(text: str, instance: StoredInstance) -> int:
+    """Return the number (0-based) of the one frame that `text` names."""
+    numbers = frame_numbers(text, instance)
+    if len(numbers) != 1:
+        raise NotOfferedError("one frame is rendered at a time")
+    return numbers[0] - 1

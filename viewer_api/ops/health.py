@@ -1,0 +1,35 @@
+"""Health, readiness and metrics; nothing here names a patient, so nobody has to say who asks."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from viewer_api.access import gateway_of
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", summary="Alive")
+async def alive() -> Response:
+    """Say that this process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz", summary="Ready, each dependency named")
+def ready(request: Request) -> Response:
+    """Say whether this process can do its work; with ``all`` in the query, whether every role can.
+
+    The web needs the index. A stopped object store does not take a node out: what is in the spool is served, and
+    everything else answers again when the store does.
+    """
+    states = gateway_of(request).readiness()
+    needed = states if "all" in request.query_params else {"index": states.get("index", "down")}
+    is_ready = all(state == "ok" for state in needed.values())
+    return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
+
+
+@router.get("/metrics", summary="Figures for Prometheus")
+def metrics(request: Request) -> Response:
+    """Return this process's figures as Prometheus text."""
+    registry: CollectorRegistry = request.app.state.registry
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,1 @@
+"""Pages for people: login, study list, images; rendered here, working without scripts, better with them."""
