@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+import typer.exceptions
 
 from pacs_gateway import __version__
 from pacs_gateway.cli import (
@@ -78,13 +78,12 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         status = app(hoisted(arguments), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
-        typer.echo(f"pacs-gateway: {error.format_message()}", err=True)
+    except typer.exceptions.TyperException as error:
+        message = error.format_message()
+        if message:
+            typer.echo(f"pacs-gateway: {message}", err=True)
         return error.exit_code
-    except click.Abort:
+    except typer.Abort:
         return 130
     except InvalidQueryError as error:
         return _said(error, debug=debug, status=2)

@@ -1,6 +1,5 @@
 """``pacs-gateway serve``: run the gateway."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,8 @@ from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.supervisor import Role, bind, programs, serve
 from pacs_gateway.telemetry.log import configure_logging
 
-_SAMPLES_VARIABLE = "PACS_GATEWAY_SAMPLES"
+# All samples where `make run` has made them, else the few that are in the repository.
+_SAMPLES = (Path("sample_dicom/generated"), Path("sample_dicom/subset"))
 
 
 def register(app: typer.Typer) -> None:
@@ -104,25 +104,24 @@ def _prepare(gateway: Gateway, role: Role, *, demo: bool) -> str | None:
         recovery.adopt()
     if demo:
         _import_samples(gateway)
-    return _first_password(gateway) if role in (Role.ALL, Role.WEB) else None
+    return _first_password(gateway, demo=demo) if role in (Role.ALL, Role.WEB) else None
 
 
-def _first_password(gateway: Gateway) -> str | None:
-    """Make the first administrator and return its one-time password; one that nobody has used yet is made anew."""
+def _first_password(gateway: Gateway, *, demo: bool) -> str | None:
+    """Make the first administrator and return its one-time password; a demo prints a new one until it is used."""
     accounts = gateway.access.accounts
-    by = Actor.from_operating_system()
     password = accounts.ensure_administrator()
-    administrators = [account for account in accounts.list() if account.role is AccountRole.ADMINISTRATOR]
-    if password is None and len(administrators) == 1 and administrators[0].must_change:
-        password = accounts.reset_password(administrators[0].name, by=by)
-    return password
+    if password is not None or not demo:
+        return password
+    unused = [a for a in accounts.list() if a.role is AccountRole.ADMINISTRATOR and a.must_change]
+    return accounts.reset_password(unused[0].name, by=Actor.from_operating_system()) if unused else None
 
 
 def _import_samples(gateway: Gateway) -> None:
     """Take the sample studies in; those that are there already change nothing."""
-    folder = Path(os.environ.get(_SAMPLES_VARIABLE, "sample_dicom"))
-    if not folder.is_dir():
-        typer.echo(f"no sample studies at {folder}; the list starts empty", err=True)
+    folder = next((folder for folder in _SAMPLES if folder.is_dir()), None)
+    if folder is None:
+        typer.echo("no sample_dicom/ here; the list starts empty", err=True)
         return
     origin = Origin(Method.IMPORT, gateway.config.access.facility, "demo")
     files = sorted(folder.rglob("*.dcm"))

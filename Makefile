@@ -1,0 +1,56 @@
+# The README's commands. Everything is idempotent and quick the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# More workers than cores only make servers wait for each other.
+PYTEST_ARGS ?= -n 2
+
+.PHONY: run test test-long check format lock bench clean
+
+run: $(VENV)/.runtime
+	@$(BIN)/python -m sample_dicom sample_dicom/generated
+	@$(BIN)/pacs-gateway serve --demo
+
+test: $(VENV)/.test
+	@deploy/install-peers.sh
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: $(VENV)/.test
+	@deploy/install-peers.sh
+	@$(BIN)/python -m pytest --long $(PYTEST_ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CHANGELOG.md docs pacs_gateway viewer_api sample_dicom benchmarks deploy tests
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python deploy/lock.py
+
+bench: $(VENV)/.test
+	@deploy/install-peers.sh
+	@$(BIN)/python -m benchmarks all --markdown
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/pip
+	@sed '/^# --- test/,$$d' requirements.lock > $(VENV)/runtime.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/runtime.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements.lock pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Install the real peers the tests talk to, where this machine allows it (root or sudo, Debian or Ubuntu).
+# What cannot be installed is skipped by its tests, with the reason in pytest's summary.
+set -u
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need storescu dcmtk
+need dciodvfy dicom3tools
+need Orthanc orthanc
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
+need chromium chromium
+need strace strace
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo"; else
+    echo "not root: tests that need$missing are skipped" >&2
+    exit 0
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "no apt-get: tests that need$missing are skipped" >&2
+    exit 0
+fi
+echo "installing$missing" >&2
+log=$(mktemp)
+# Services that the packages would start are not wanted: every test starts its own on a free port.
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+# shellcheck disable=SC2086 # a list of words, and sudo or nothing
+if ! { $as_root apt-get update && $as_root apt-get install -y --no-install-recommends $missing fonts-dejavu-core; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    echo "could not install all of$missing: their tests are skipped" >&2
+fi
+rm -f "$log"

@@ -1,0 +1,40 @@
+"""What holds for every test: real peers or a reason, long sizes on demand, no patient data in names."""
+
+import shutil
+from collections.abc import Mapping
+
+import pytest
+
+# Peer programs by the name tests ask for them: something to look for, and the package that brings it.
+_PEERS: Mapping[str, tuple[str, ...]] = {
+    "dcmtk": ("storescu", "echoscu", "storescp", "dcmdump"),
+    "dicom3tools": ("dciodvfy",),
+    "orthanc": ("Orthanc",),
+    "chromium": ("chromium",),
+    "strace": ("strace",),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests at the sizes the issues name, too")
+    parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        if long:
+            config.hook.pytest_deselected(items=long)
+            items[:] = [item for item in items if not item.get_closest_marker("long")]
+    for item in items:
+        for marker in item.iter_markers("peer"):
+            missing = [program for program in _PEERS[marker.args[0]] if shutil.which(program) is None]
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is not on this machine"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED if exitstatus == 0 else exitstatus
