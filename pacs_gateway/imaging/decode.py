@@ -230,17 +230,10 @@ def _jpeg_ls(data: bytes, description: PixelDescription, _index: int) -> Frame:
 
 
 def _jpeg2000(data: bytes, description: PixelDescription, _index: int) -> Frame:
+    # OpenJPEG for HTJ2K too: OpenJPH was seen to loop without end on damaged frames, and to fill cut ones silently
     stream = codestream.read_jpeg2000(data)
     _check_stream(stream, description)
     return _reinterpreted(imagecodecs.jpeg2k_decode(data), stream.precision, description)
-
-
-def _htj2k(data: bytes, description: PixelDescription, _index: int) -> Frame:
-    stream = codestream.read_jpeg2000(data)
-    _check_stream(stream, description)
-    if data.rfind(b"\xff\xd9") < 0:  # this decoder fills what is missing, silently
-        raise InvalidInstanceError("a JPEG 2000 frame is not complete")
-    return _reinterpreted(imagecodecs.htj2k_decode(data), stream.precision, description)
 
 
 def _jpeg_xl(data: bytes, description: PixelDescription, _index: int) -> Frame:
@@ -292,9 +285,9 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         uid.JPEGLSNearLossless: Codec(_jpeg_ls),
         uid.JPEG2000Lossless: Codec(_jpeg2000, _ICT_RCT),
         uid.JPEG2000: Codec(_jpeg2000, _ICT_RCT),
-        uid.HTJ2KLossless: Codec(_htj2k, _ICT_RCT),
-        uid.HTJ2KLosslessRPCL: Codec(_htj2k, _ICT_RCT),
-        uid.HTJ2K: Codec(_htj2k, _ICT_RCT),
+        uid.HTJ2KLossless: Codec(_jpeg2000, _ICT_RCT),
+        uid.HTJ2KLosslessRPCL: Codec(_jpeg2000, _ICT_RCT),
+        uid.HTJ2K: Codec(_jpeg2000, _ICT_RCT),
         "1.2.840.10008.1.2.4.110": Codec(_jpeg_xl, _XL),
         "1.2.840.10008.1.2.4.111": Codec(_jpeg_xl, _XL),
         "1.2.840.10008.1.2.4.112": Codec(_jpeg_xl, _XL),

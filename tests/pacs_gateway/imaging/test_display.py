@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -245,6 +245,7 @@ def test_malformed_display_attributes_are_refused(changes: dict[str, object]) ->
         render(_ramp(), as_received(grey_header(**changes)), index=0)
 
 
+@settings(deadline=None)
 @given(
     slope=st.floats(allow_nan=False, allow_infinity=False),
     intercept=st.floats(allow_nan=False, allow_infinity=False),

@@ -2,7 +2,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -13,6 +13,7 @@ from pacs_gateway.imaging import elements
 from tests.pacs_gateway.imaging.samples import as_received, grey_header
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64), st.sampled_from([1, 2, 4, 8]))
 def test_swapping_twice_changes_nothing(data: bytes, size: int) -> None:
     assert elements.swap(elements.swap(data, size), size) == data
@@ -34,6 +35,7 @@ def test_values_are_the_same_raw_and_converted(syntax: str) -> None:
         assert elements.values(read, "WindowCenter") == ()
 
 
+@settings(deadline=None)
 @given(
     vr=st.sampled_from(["US", "SS", "DS", "IS", "CS", "SQ", "UN", "OW", "PN", "ZZ", "FD"]),
     value=st.binary(max_size=40),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
@@ -57,6 +57,7 @@ def test_segments_that_do_not_fill_the_table_are_refused(units: list[int]) -> No
         read_palette(as_received(_segmented(units, 17, 16)), is_signed=False)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3) | st.integers(0, 65535), max_size=40), st.integers(1, 65536))
 def test_no_segments_crash_or_swell(units: list[int], n_entries: int) -> None:
     try:

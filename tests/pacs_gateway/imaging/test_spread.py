@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacs_gateway.imaging.spread import spread
@@ -12,6 +12,7 @@ def _as_stored(values: Values) -> Values:
     return values
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     dtype=st.sampled_from(["u1", "i2", "u4", "f4"]),

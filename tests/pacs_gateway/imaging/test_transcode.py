@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import uid
 from pydicom.dataelem import DataElement, RawDataElement
@@ -143,6 +143,7 @@ def test_endless_nesting_is_refused(depth: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.sampled_from(["SQ", "US", "UN", "PN", "OW", None]), st.booleans())
 def test_no_bytes_crash_the_encoder(value: bytes, vr: str | None, is_little: bool) -> None:
     header = Dataset()

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacs_gateway.errors import InputError
@@ -38,18 +38,21 @@ def _sigmoid(x: float, c: float, w: float) -> float:
     return 0.0 if exponent > 700 else 1 / (1 + math.exp(exponent))
 
 
+@settings(deadline=None)
 @given(_VALUES, _CENTERS, st.just(1.0) | st.floats(1.01, 1e5))
 def test_linear_is_the_standards(x: float, center: float, width: float) -> None:
     (shade,) = Window(center, width).shades(np.array([x]))
     assert shade == pytest.approx(_linear(x, center, width), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(_VALUES, _CENTERS, st.floats(1e-3, 1e5))
 def test_linear_exact_is_the_standards(x: float, center: float, width: float) -> None:
     (shade,) = Window(center, width, VoiFunction.LINEAR_EXACT).shades(np.array([x]))
     assert shade == pytest.approx(_linear_exact(x, center, width), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(_VALUES, _CENTERS, st.floats(1e-3, 1e5))
 def test_sigmoid_is_the_standards(x: float, center: float, width: float) -> None:
     (shade,) = Window(center, width, VoiFunction.SIGMOID).shades(np.array([x]))
