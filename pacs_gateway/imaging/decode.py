@@ -59,9 +59,10 @@ def decode_frame(data: bytes, description: PixelDescription, *, index: int = 0) 
     Parameters
     ----------
     data
-        The bytes that contain the frame: for 1-bit pixels whole bytes, the first and last shared with the neighbours.
+        The bytes that contain the frame: for 1-bit pixels whole bytes, the first and last shared with the neighbours;
+        for big-endian pixels of up to 8 bits in OW, whole words.
     index
-        Number of the frame (0-based); for native 1-bit pixels it tells at which bit of `data` the frame begins.
+        Number of the frame (0-based); where frames share bytes or words it tells where in `data` this one begins.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def codec_errors() -> Iterator[None]:
     try:
         yield
     except _CODEC_ERRORS as error:
-        raise InvalidInstanceError(f"a frame cannot be decoded ({type(error).__name__})") from error
+        raise InvalidInstanceError(f"a frame cannot be decoded ({type(error).__name__})") from None
 
 
 def _native(data: bytes, description: PixelDescription, index: int) -> Frame:

@@ -40,13 +40,16 @@ _MALFORMED = (
 
 @contextmanager
 def malformed(keyword: str) -> Iterator[None]:
-    """Turn whatever reading the element `keyword` raises into an `InvalidInstanceError` that names it."""
+    """Turn whatever reading the element `keyword` raises into an `InvalidInstanceError` that names it.
+
+    The cause is cut off: its text may repeat the value.
+    """
     try:
         yield
     except InvalidInstanceError:
         raise
     except _MALFORMED as error:
-        raise InvalidInstanceError(f"{keyword} cannot be read") from error
+        raise InvalidInstanceError(f"{keyword} cannot be read ({type(error).__name__})") from None
 
 
 def values(header: Dataset, keyword: str) -> tuple[Scalar, ...]:
