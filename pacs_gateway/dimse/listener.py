@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.pdu import (
     HEADER_LENGTH,
     LIMIT_EXCEEDED,
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 
-_SOCKET_BUFFER_BYTES = 1 << 20
 _READ_BYTES = 64 * 1024
 # An honest peer sends its request at once; one that has not within this time may be closed to make room.
 _FRESH_S = 0.25
@@ -176,8 +176,7 @@ class Door:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            # No SO_RCVBUF and SO_SNDBUF: a fixed size ends the kernel's tuning, which goes further (tcp_rmem).
         except OSError:
             return  # already closed by the peer: reading will tell
 
@@ -227,9 +226,8 @@ class Door:
             connection = Connection(half_open.sock, half_open.address, bytes(half_open.received))
             try:
                 self._enter(connection)
-            except (RuntimeError, OSError):
-                # No more threads, or the peer has gone in the meantime.
-                logger.warning("cannot serve an association", exc_info=True)
+            except Exception as error:  # the boundary of one connection: the door stays open
+                log_fault(logger, "opening an association", error)
                 half_open.sock.close()
             else:
                 self._n_associations += 1

@@ -9,8 +9,8 @@ from time import monotonic
 from pynetdicom import _config as pynetdicom_config
 from pynetdicom.ae import ApplicationEntity
 
+from pacs_gateway.dimse.acceptor import AcceptedAssociation, Shared
 from pacs_gateway.dimse.admission import Admission
-from pacs_gateway.dimse.association import AcceptedAssociation, Shared
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import SERVICES

@@ -12,7 +12,7 @@ from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.ports import Device, Ingest, Reception
 from pacs_gateway.dimse.status import StoreStatus, error_comment, store_status
 from pacs_gateway.domain.instance import Method, Origin
-from pacs_gateway.errors import GatewayError, InvalidInstanceError, UnsupportedSyntaxError
+from pacs_gateway.errors import GatewayError, InvalidInstanceError, RefusedError, UnsupportedSyntaxError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ class AcceptedContext:
 
     abstract_syntax: str
     transfer_syntax: str
+    is_provider: bool
+    """Whether we are the service class provider under it (PS3.7 D.3.3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +115,5 @@ def _check_request(context: AcceptedContext, request: StoreRequest) -> None:
         raise InvalidInstanceError("C-STORE without a data set")
     if request.sop_class_uid != context.abstract_syntax:
         raise UnsupportedSyntaxError("SOP class is not that of the presentation context")
+    if not context.is_provider:
+        raise RefusedError("no storage under this presentation context")

@@ -9,8 +9,9 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE, P_DATA, _PDUPrimitiveType
 from pynetdicom.transport import AssociationSocket
@@ -27,9 +28,6 @@ from pacs_gateway.dimse.pdu import (
     encode_abort,
 )
 from pacs_gateway.dimse.wire import StopSignal, Wire
-
-if TYPE_CHECKING:
-    from pynetdicom.association import Association
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +74,7 @@ class BlockingDul(DULServiceProvider):
     """The DICOM upper layer of one association, run by the thread that uses it."""
 
     def __init__(
-        self, assoc: "Association", config: DimseConfig, *, received: bytes = b"", stop: StopSignal | None = None
+        self, assoc: Association, config: DimseConfig, *, received: bytes = b"", stop: StopSignal | None = None
     ) -> None:
         super().__init__(assoc)
         self._config = config
@@ -135,6 +133,8 @@ class BlockingDul(DULServiceProvider):
         if self.socket is not None:
             self.socket.close()
         self._is_running = False
+        # Its buffer is large and the association is part of reference cycles: not left to the collector.
+        self._wire = self._assembler = None
         return True
 
     def send_pdu(self, primitive: _PDUPrimitiveType) -> None:

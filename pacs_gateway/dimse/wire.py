@@ -40,13 +40,14 @@ class StopSignal:
 
 
 class Wire:
-    """The receiving and sending end of one connection; used by one thread, except for `cut`."""
+    """The receiving and sending end of one connection; used by one thread."""
 
     def __init__(
         self, sock: socket.socket, config: DimseConfig, *, received: bytes = b"", stop: StopSignal | None = None
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         self._config = config
         # Room for the longest PDU twice, so that one read can bring several.
         self._buffer = bytearray(2 * (max(2 * config.max_pdu, MAX_ASSOCIATE_LENGTH) + HEADER_LENGTH))
@@ -148,13 +149,6 @@ class Wire:
         except OSError:
             return
 
-    def cut(self) -> None:
-        """Break the connection; the only method another thread may call."""
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
-
     def _read_some(self, needed: int) -> bool:
         """Read what is there; return False when that is nothing.
 
@@ -192,6 +186,10 @@ class Wire:
         if left_s <= 0:
             return False
         timeout_ms = None if left_s == math.inf else math.ceil(left_s * 1000)
+        if self._is_tcp:
+            # Acknowledge what came before we sleep: a sender that gathers small segments (Nagle) holds the end of
+            # every object back until then, and the kernel would let it wait 40 ms.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         ready = (self._idle_poll if is_interruptible else self._poll).poll(timeout_ms)
         if self._in_message:
             self._patience_s -= monotonic() - now

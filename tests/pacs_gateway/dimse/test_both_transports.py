@@ -18,8 +18,9 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import AddressInformation
 
+from pacs_gateway.dimse.acceptor import AcceptedAssociation, Shared
 from pacs_gateway.dimse.admission import Admission
-from pacs_gateway.dimse.association import AcceptedAssociation, GatewayAssociation, Shared
+from pacs_gateway.dimse.association import GatewayAssociation
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, SERVICES, ContextTable, Offer
 from pacs_gateway.dimse.transport import GatewaySocket

@@ -144,6 +144,14 @@ def _resident_kib(pid: int) -> int:
     raise AssertionError("no VmRSS")
 
 
+def _n_threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _n_descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def test_a_process_stays_small_under_lies_and_ends_by_sigterm() -> None:
     process = subprocess.Popen([sys.executable, "-m", PROGRAM], stdout=subprocess.PIPE, text=True)
     try:
@@ -152,6 +160,10 @@ def test_a_process_stays_small_under_lies_and_ends_by_sigterm() -> None:
         with ScriptedPeer(port) as warm_up:
             warm_up.associate()
             before = _resident_kib(process.pid)
+        n_descriptors, n_threads = _n_descriptors(process.pid), _n_threads(process.pid)
+        for _ in range(300):
+            with ScriptedPeer(port) as peer:
+                peer.associate()
         for _ in range(20):
             with ScriptedPeer(port) as first, ScriptedPeer(port) as established:
                 first.send(b"\x01\x00\xff\xff\xff\xff")
@@ -160,6 +172,8 @@ def test_a_process_stays_small_under_lies_and_ends_by_sigterm() -> None:
                 established.send(b"\x04\x00\xff\xff\xff\xff")
                 _pour(established)
         assert _resident_kib(process.pid) - before < 16 * 1024
+        wait_until(lambda: _n_threads(process.pid) <= n_threads)
+        wait_until(lambda: _n_descriptors(process.pid) <= n_descriptors)
         with ScriptedPeer(port) as open_to_the_end:
             open_to_the_end.associate()
             os.kill(process.pid, signal.SIGTERM)
@@ -175,3 +189,22 @@ def _pour(peer: ScriptedPeer) -> None:
         for _ in range(64):
             peer.send(bytes(65536))
     assert peer.is_closed()
+
+
+def test_a_dual_stack_socket_reports_ipv4_callers_as_such() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    ingest = MemoryIngest()
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        server = DicomServer(CONFIG, ingest, MemoryDevices(), [listener])
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            with ScriptedPeer(listener.getsockname()[1]) as peer:
+                peer.associate()
+                peer.send(p_data(pdv(CT, 3, store_rq()), pdv(CT, 2, b"data")))
+                assert peer.receive_status()[0] == 0
+        finally:
+            server.stop(grace_s=1)
+            thread.join(10)
+    assert ingest.published[0].origin.address == "127.0.0.1"

@@ -182,6 +182,18 @@ def test_a_device_gets_only_what_it_has_the_right_for(running: Running) -> None:
     assert running.ingest.published[0].origin.facility == "CLINIC"
 
 
+def test_a_device_that_may_only_receive_cannot_store_in_that_role(running: Running) -> None:
+    running.devices.known = {"SCRIPTED": DeviceEntry("SCRIPTED", rights=frozenset({"get"}))}
+    with ScriptedPeer(running.port) as peer:
+        user = user_information(extra=role(CT_IMAGE, scu=True, scp=True))
+        accept = peer.associate(context(CT, CT_IMAGE), user=user)
+        assert context_results(accept)[CT][0] == 0
+        assert role(CT_IMAGE, scu=False, scp=True) in accept
+
+        assert store(peer)[0] == 0x0124
+    assert running.ingest.n_begun == 0
+
+
 def test_while_nobody_can_be_identified_callers_are_asked_to_come_back(running: Running) -> None:
     running.devices.failure = UnavailableError("no register")
     with ScriptedPeer(running.port) as peer:

@@ -1,0 +1,175 @@
+"""An association somebody asks us for, from its request to its end, in a thread of its own.
+
+Admission by titles and address first; then pynetdicom's state machine takes the request, the negotiation is ours,
+and messages are served until release, abort, silence or the end of the process.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+from pynetdicom._globals import APPLICATION_CONTEXT_NAME
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu_primitives import A_ASSOCIATE, AsynchronousOperationsWindowNegotiation
+from pynetdicom.transport import AddressInformation
+
+from pacs_gateway.dimse.admission import Admission, plain_address
+from pacs_gateway.dimse.association import GatewayAcse, GatewayAssociation
+from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.fault import log_fault
+from pacs_gateway.dimse.listener import Connection
+from pacs_gateway.dimse.negotiation import ContextTable, is_storage_only, negotiate
+from pacs_gateway.dimse.pdu import (
+    LIMIT_EXCEEDED,
+    REJECTED,
+    UNKNOWN_APPLICATION_CONTEXT,
+    AbortReason,
+    PduError,
+    Rejection,
+    encode_abort,
+    encode_rejection,
+    pad_titles,
+)
+from pacs_gateway.dimse.ports import Device, Ingest
+from pacs_gateway.dimse.store import StoreService
+from pacs_gateway.dimse.transport import GatewaySocket
+from pacs_gateway.dimse.wire import StopSignal
+
+logger = logging.getLogger(__name__)
+
+# Below this a PDU could hardly hold a fragment; DCMTK's own minimum is 4,096.
+_MIN_PEER_PDU = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all accepted associations of a process have in common."""
+
+    config: DimseConfig
+    ae: ApplicationEntity
+    admission: Admission
+    ingest: Ingest
+    table: ContextTable
+    stop: StopSignal
+    handlers: tuple[EventHandlerType, ...] = ()
+    """pynetdicom handlers of the services beyond verification and storage."""
+
+
+class AcceptingAcse(GatewayAcse):
+    """Association control with our negotiation in the place of pynetdicom's (PS3.8 7.1)."""
+
+    def _negotiate_as_acceptor(self) -> None:
+        assoc = cast(AcceptedAssociation, self.assoc)
+        request = cast(A_ASSOCIATE, self.requestor.primitive)
+        self.requestor.ae_title = request.calling_ae_title
+        self.acceptor.ae_title = request.called_ae_title
+        rejection = self._find_obstacle(request)
+        if rejection is not None:
+            self.send_reject(rejection.result, rejection.source, rejection.reason)
+            assoc.kill()
+            return
+        self._agree(assoc, request)
+        self.send_accept()
+        assoc.expect_messages()
+        assoc.is_established = True
+
+    def _find_obstacle(self, request: A_ASSOCIATE) -> Rejection | None:
+        if request.application_context_name != APPLICATION_CONTEXT_NAME:
+            return UNKNOWN_APPLICATION_CONTEXT
+        if 0 < (self.requestor.maximum_length or 0) < _MIN_PEER_PDU:
+            return REJECTED
+        shared = cast(AcceptedAssociation, self.assoc).shared
+        contexts = request.presentation_context_definition_list
+        if is_storage_only(contexts) and not shared.ingest.accepts_storage():
+            return LIMIT_EXCEEDED
+        return None
+
+    def _agree(self, assoc: "AcceptedAssociation", request: A_ASSOCIATE) -> None:
+        roles = {uid: (bool(item.scu_role), bool(item.scp_role)) for uid, item in self.requestor.role_selection.items()}
+        agreement = negotiate(
+            request.presentation_context_definition_list, roles, assoc.device.rights, assoc.shared.table
+        )
+        assoc._accepted_cx = {cast(int, cx.context_id): cx for cx in agreement.contexts if cx.result == 0}
+        assoc._rejected_cx = [cx for cx in agreement.contexts if cx.result != 0]
+        for role in agreement.roles:
+            self.acceptor.add_negotiation_item(role)
+        if self.requestor.asynchronous_operations != (1, 1):
+            window = AsynchronousOperationsWindowNegotiation()
+            window.maximum_number_operations_invoked = 1
+            window.maximum_number_operations_performed = 1
+            self.acceptor.add_negotiation_item(window)
+
+
+class AcceptedAssociation(GatewayAssociation):
+    """An association somebody asked us for."""
+
+    device: Device
+
+    def __init__(self, shared: Shared, connection: Connection, on_end: "Callable[[AcceptedAssociation], None]") -> None:
+        request = pad_titles(connection.received)
+        super().__init__(shared.ae, "acceptor", shared.config, received=request, stop=shared.stop)
+        self.acse: AcceptingAcse = AcceptingAcse(self)
+        self.shared = shared
+        self.address = plain_address(connection.address[0])
+        self._connection = connection
+        self._on_end = on_end
+        self.name = f"association with {self.address}"
+        self.set_socket(GatewaySocket(self, client_socket=connection.sock))
+        self.acceptor.maximum_length = shared.config.max_pdu
+        self.acceptor.implementation_class_uid = shared.ae.implementation_class_uid
+        self.acceptor.implementation_version_name = shared.ae.implementation_version_name
+        self.acceptor.address_info = AddressInformation.from_tuple(connection.sock.getsockname())
+        self.requestor.address_info = AddressInformation.from_tuple(connection.address)
+        for handler in shared.handlers:
+            self.bind(*handler)
+
+    def run_reactor(self) -> None:
+        """Serve the association from its request to its end; the thread's body."""
+        try:
+            self.dul.start()
+            self._serve()
+        except PduError as error:
+            logger.warning("association with %s aborted: %s", self.address, error)
+            self.dul.fail(error.reason)
+        except Exception as error:  # the boundary of one thread
+            log_fault(logger, f"association with {self.address}", error)
+            self.dul.fail(AbortReason.NOT_SPECIFIED)
+        finally:
+            self.dul.stop_dul()
+            self._on_end(self)
+
+    def cut(self) -> None:
+        """Break the connection from another thread: the time to finish is over."""
+        with suppress(OSError):  # it has ended in the meantime
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def expect_messages(self) -> None:
+        """Take messages under the presentation contexts that were accepted, C-STORE by ourselves."""
+        super().expect_messages()
+        self.dul.assembler.store = StoreService(self.shared.ingest, self.device, self.address)
+
+    def _serve(self) -> None:
+        try:
+            answer = self.shared.admission.admit(self._connection.received, self.address)
+        except PduError as error:
+            self._turn_away(encode_abort(error.reason))
+            return
+        if isinstance(answer, Rejection):
+            self._turn_away(encode_rejection(answer))
+            return
+        self.device = answer
+        request = self.dul.receive_pdu(wait=True, timeout=self.config.artim_s)
+        if isinstance(request, A_ASSOCIATE):
+            self.requestor.primitive = request
+            self.acse.negotiate_association()
+            self._run_reactor()
+
+    def _turn_away(self, last_pdu: bytes) -> None:
+        # The request was read to its end and nothing beyond, so closing at once does not take the answer with it,
+        # and a stranger holds no place by not closing.
+        with suppress(OSError):
+            self._connection.sock.send(last_pdu)
