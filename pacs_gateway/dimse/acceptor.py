@@ -139,8 +139,7 @@ class AcceptedAssociation(GatewayAssociation):
             log_fault(logger, f"association with {self.address}", error)
             self.dul.fail(AbortReason.NOT_SPECIFIED)
         finally:
-            self.dul.stop_dul()
-            self._on_end(self)
+            self._end()
 
     def cut(self) -> None:
         """Break the connection from another thread: the time to finish is over."""
@@ -166,7 +165,22 @@ class AcceptedAssociation(GatewayAssociation):
         if isinstance(request, A_ASSOCIATE):
             self.requestor.primitive = request
             self.acse.negotiate_association()
+            logger.info("association with %s at %s: %s", answer.ae_title, self.address, self._describe())
             self._run_reactor()
+
+    def _describe(self) -> str:
+        if not self.is_established:
+            return "rejected"
+        n_accepted, n_rejected = len(self._accepted_cx), len(self._rejected_cx)
+        return f"{n_accepted} of {n_accepted + n_rejected} presentation contexts accepted"
+
+    def _end(self) -> None:
+        try:
+            self.dul.stop_dul()
+        except Exception as error:  # whatever goes wrong, the place becomes free
+            log_fault(logger, f"closing the association with {self.address}", error)
+        finally:
+            self._on_end(self)
 
     def _turn_away(self, last_pdu: bytes) -> None:
         # The request was read to its end and nothing beyond, so closing at once does not take the answer with it,

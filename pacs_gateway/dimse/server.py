@@ -66,7 +66,6 @@ class DicomServer:
         finally:
             self._stop.set()
             self._finish()
-            self._stop.close()
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Accept nothing more, abort what is idle, and give messages in flight `grace_s` seconds."""
@@ -93,13 +92,16 @@ class DicomServer:
             self._changed.notify_all()
 
     def _finish(self) -> None:
-        if not self._wait_for_all(self._grace_s):
+        has_ended = self._wait_for_all(self._grace_s)
+        if not has_ended:
             with self._changed:
                 late = list(self._associations)
             logger.warning("%d associations did not end in time and are cut", len(late))
             for association in late:
                 association.cut()
-            self._wait_for_all(_CUT_S)
+            has_ended = self._wait_for_all(_CUT_S)
+        if has_ended:
+            self._stop.close()
 
     def _wait_for_all(self, seconds: float) -> bool:
         deadline = monotonic() + seconds

@@ -1,12 +1,13 @@
 """The life of a server: starting, sharing a socket, and ending in order."""
 
-import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -152,35 +153,61 @@ def _n_descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def test_a_process_stays_small_under_lies_and_ends_by_sigterm() -> None:
-    process = subprocess.Popen([sys.executable, "-m", PROGRAM], stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def process() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server as a process of its own, and its port."""
+    started = subprocess.Popen([sys.executable, "-m", PROGRAM], stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        with ScriptedPeer(port) as warm_up:
-            warm_up.associate()
-            before = _resident_kib(process.pid)
-        n_descriptors, n_threads = _n_descriptors(process.pid), _n_threads(process.pid)
-        for _ in range(300):
-            with ScriptedPeer(port) as peer:
-                peer.associate()
-        for _ in range(20):
-            with ScriptedPeer(port) as first, ScriptedPeer(port) as established:
-                first.send(b"\x01\x00\xff\xff\xff\xff")
-                _pour(first)
-                established.associate()
-                established.send(b"\x04\x00\xff\xff\xff\xff")
-                _pour(established)
-        assert _resident_kib(process.pid) - before < 16 * 1024
-        wait_until(lambda: _n_threads(process.pid) <= n_threads)
-        wait_until(lambda: _n_descriptors(process.pid) <= n_descriptors)
-        with ScriptedPeer(port) as open_to_the_end:
-            open_to_the_end.associate()
-            os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(10) == 0
+        assert started.stdout is not None
+        yield started, int(started.stdout.readline())
     finally:
-        process.kill()
-        process.wait()
+        started.kill()
+        started.wait()
+        if started.stdout is not None:
+            started.stdout.close()
+
+
+def test_a_process_stays_small_under_lies(process: tuple[subprocess.Popen[str], int]) -> None:
+    pid, port = process[0].pid, process[1]
+    with ScriptedPeer(port) as warm_up:
+        warm_up.associate()
+        before = _resident_kib(pid)
+    n_descriptors, n_threads = _n_descriptors(pid), _n_threads(pid)
+    for _ in range(300):
+        with ScriptedPeer(port) as peer:
+            peer.associate()
+    for _ in range(20):
+        with ScriptedPeer(port) as first, ScriptedPeer(port) as established:
+            first.send(b"\x01\x00\xff\xff\xff\xff")
+            _pour(first)
+            established.associate()
+            established.send(b"\x04\x00\xff\xff\xff\xff")
+            _pour(established)
+    assert _resident_kib(pid) - before < 16 * 1024
+    wait_until(lambda: _n_threads(pid) <= n_threads)
+    wait_until(lambda: _n_descriptors(pid) <= n_descriptors)
+
+
+def test_a_process_ends_by_sigterm(process: tuple[subprocess.Popen[str], int]) -> None:
+    with ScriptedPeer(process[1]) as peer:
+        peer.associate()
+        process[0].send_signal(signal.SIGTERM)
+
+        assert peer.receive_pdu()[:1] == b"\x07"
+        assert process[0].wait(10) == 0
+
+
+def test_a_process_out_of_descriptors_recovers(process: tuple[subprocess.Popen[str], int]) -> None:
+    pid, port = process[0].pid, process[1]
+    limit = _n_descriptors(pid) + 10
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+    with ExitStack() as peers:
+        for _ in range(30):
+            peers.enter_context(ScriptedPeer(port)).send(b"\x01")
+        with ScriptedPeer(port) as patient:
+            patient.associate()
+            patient.send(p_data(pdv(1, 3, echo_rq())))
+            assert patient.receive_status()[0] == 0
 
 
 def _pour(peer: ScriptedPeer) -> None:
