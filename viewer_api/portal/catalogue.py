@@ -50,6 +50,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "images": ("Số ảnh", "Images"),
     "n_series": ("{n} chuỗi", "{n} series"),
     "n_images": ("{n} ảnh", "{n} images"),
+    "n_images_1": ("{n} ảnh", "{n} image"),
     "no_studies": ("Chưa có ca chụp nào.", "No studies yet."),
     "no_matches": ("Không tìm thấy ca chụp nào.", "No studies found."),
     "no_studies_hint": (
@@ -135,8 +136,8 @@ class Catalogue:
         return LANGUAGES[1 - LANGUAGES.index(self.language)]
 
     def __call__(self, key: str, **facts: object) -> str:
-        """Return the words of `key` with `facts` filled in."""
-        words = self._words[key]
+        """Return the words of `key` with `facts` filled in; for one thing the singular, where there is one."""
+        words = self._words[f"{key}_1" if str(facts.get("n")) == "1" and f"{key}_1" in self._words else key]
         return words.format_map(facts) if facts else words
 
     def date(self, text: str) -> str:

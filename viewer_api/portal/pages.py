@@ -34,6 +34,10 @@ _FIELDS = ("name", "id", "from", "to", "modality")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MAX_PAGE = 10_000
 _MAX_SERIES = 1000
+# Kinds of objects without pixels: for them no thumbnail is asked for, only the icon behind it is shown.
+_PICTURELESS = frozenset(
+    {"AU", "DOC", "ECG", "EPS", "HD", "KO", "M3D", "PLAN", "PR", "REG", "RTPLAN", "RTSTRUCT", "SR"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Row:
     n_series: str
     n_images: str
     is_flagged: bool
+    has_picture: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class SeriesRow:
     modality: str
     description: str
     n_images: str
+    has_picture: bool
 
 
 @router.get("/")
@@ -170,6 +176,7 @@ def _row(match: Match, words: Catalogue) -> Row:
     time = values.get("StudyTime", "")
     sex = values.get("PatientSex", "")
     birth_date = values.get("PatientBirthDate", "")
+    modalities = tuple(code for code in values.get("ModalitiesInStudy", "").split("\\") if code)
     return Row(
         uid=values["StudyInstanceUID"],
         person=Person(
@@ -181,11 +188,12 @@ def _row(match: Match, words: Catalogue) -> Row:
         date=words.date(values.get("StudyDate", "")),
         time=f"{time[:2]}:{time[2:4]}" if time[:4].isdecimal() and len(time) >= 4 else "",
         description=values.get("StudyDescription", ""),
-        modalities=tuple(code for code in values.get("ModalitiesInStudy", "").split("\\") if code),
+        modalities=modalities,
         facility=match.facility,
         n_series=values.get("NumberOfStudyRelatedSeries", "0"),
         n_images=values.get("NumberOfStudyRelatedInstances", "0"),
         is_flagged=match.is_flagged,
+        has_picture=not _PICTURELESS.issuperset(modalities),
     )
 
 
@@ -196,6 +204,7 @@ def _series_row(values: Mapping[str, str]) -> SeriesRow:
         modality=values.get("Modality", ""),
         description=values.get("SeriesDescription", "") or values.get("ProtocolName", ""),
         n_images=values.get("NumberOfSeriesRelatedInstances", "0"),
+        has_picture=values.get("Modality", "") not in _PICTURELESS,
     )
 
 

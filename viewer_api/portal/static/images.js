@@ -7,7 +7,7 @@
   const corner = byId("corner"), slider = byId("slider"), paper = byId("paper");
   const study = "/dicom-web/studies/" + viewer.dataset.study;
   const context = canvas.getContext("2d");
-  let base = "", frames = [], at = 0, direction = 1, shown = null, playing = 0;
+  let base = "", frames = [], at = 0, direction = 1, shown = null, wanted = null, playing = 0;
   let windowText = "", isInverted = false, zoom = 1, panX = 0, panY = 0, brightness = 1, contrast = 1;
   const kept = new Map();
 
@@ -48,11 +48,11 @@
     direction = index >= at ? 1 : -1;
     at = Math.min(Math.max(index, 0), frames.length - 1);
     slider.value = at + 1;
-    const image = load(at);
+    const image = (wanted = load(at));
     if (image.complete && image.naturalWidth) draw(image);
     else {
-      image.addEventListener("load", () => image === kept.get(address(at)) && draw(image), { once: true });
-      image.addEventListener("error", () => image.src.endsWith(address(at)) && fail(), { once: true });
+      image.addEventListener("load", () => image === wanted && draw(image), { once: true });
+      image.addEventListener("error", () => image === wanted && fail(), { once: true });
     }
     for (let step = 1; step <= AHEAD; step++) {
       for (const near of [at + step * direction, ...(step <= BEHIND ? [at - step * direction] : [])]) {
@@ -95,7 +95,7 @@
     base = study + "/series/" + button.dataset.series;
     byId("windows").hidden = button.dataset.modality !== "CT";
     windowText = byId("window").value = "";
-    frames = []; shown = null; kept.clear();
+    frames = []; wanted = null; kept.clear();
     reset();
     fail();
     message.textContent = ""; corner.textContent = ""; paper.hidden = true; paper.replaceChildren();
@@ -153,9 +153,17 @@
     label();
     redraw();
   }
-  function stop() { clearInterval(playing); playing = 0; }
+  function stop() {
+    clearInterval(playing);
+    playing = 0;
+    byId("play").setAttribute("aria-pressed", "false");
+    byId("play").textContent = "▶";
+  }
   function play() {
     if (playing) return stop();
+    if (frames.length < 2) return;
+    byId("play").setAttribute("aria-pressed", "true");
+    byId("play").textContent = "❚❚";
     playing = setInterval(() => {
       const next = (at + 1) % frames.length;
       if (load(next).complete) show(next);
