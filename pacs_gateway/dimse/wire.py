@@ -186,7 +186,7 @@ class Wire:
         if left_s <= 0:
             return False
         timeout_ms = None if left_s == math.inf else math.ceil(left_s * 1000)
-        if self._is_tcp:
+        if self._in_message and self._is_tcp:
             # Acknowledge what came before we sleep: a sender that gathers small segments (Nagle) holds the end of
             # every object back until then, and the kernel would let it wait 40 ms.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
