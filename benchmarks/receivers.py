@@ -1,0 +1,247 @@
+"""The sides that are compared: each starts on free loopback ports in a fresh folder and can say what it holds."""
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import ClassVar, Self
+
+from benchmarks.process import DCMTK_ENVIRONMENT, MissingProgramError, Program
+
+HOST = "127.0.0.1"
+_START_S = 60.0
+_HTTP_S = 120.0
+_ROOT = Path(__file__).resolve().parent.parent
+_DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+_MAX_PDU = 131072
+
+
+class Receiver(ABC):
+    """A running program that takes C-STORE; a context manager that stops it."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.dicom_port, self.web_port = _free_ports(2)
+        self.program = Program(self._command(), folder, {**_clean_environment(), **self._environment()})
+        try:
+            self.program.wait_for("ready", self._is_ready, _START_S)
+            self.program.wait_until_quiet(_START_S)
+        except BaseException:
+            self.program.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.program.stop()
+
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """Return what is measured.
+
+        Raises
+        ------
+        MissingProgramError
+            It is not installed.
+        """
+
+    @abstractmethod
+    def n_indexed(self) -> int:
+        """Return how many instances it says it holds."""
+
+    def n_waiting(self) -> int:
+        """Return how many instances are received but not yet where they stay."""
+        return 0
+
+    def wait_until_settled(self, deadline_s: float) -> None:
+        """Wait until nothing is left to be done about what was received."""
+        self.program.wait_until_quiet(deadline_s)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes, str]:
+        """Return status, body and content encoding of a request."""
+        connection = HTTPConnection(HOST, self.web_port, timeout=_HTTP_S)
+        try:
+            connection.request("GET", path, headers=dict(headers or {}))
+            response = connection.getresponse()
+            return response.status, response.read(), response.headers.get("Content-Encoding", "identity")
+        finally:
+            connection.close()
+
+    @abstractmethod
+    def _command(self) -> Sequence[object]: ...
+
+    def _environment(self) -> Mapping[str, str]:
+        return {}
+
+    def _is_ready(self) -> bool:
+        return _answers_echo(self.dicom_port)
+
+    def _answers(self, path: str) -> bool:
+        try:
+            return self.get(path)[0] == 200
+        except (OSError, HTTPException):
+            return False
+
+
+class Gateway(Receiver):
+    """The gateway with SQLite and local disk, as it comes."""
+
+    name = "gateway"
+    title = "gateway"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the gateway's version."""
+        return _first_line([sys.executable, "-m", "pacs_gateway", "version"], lambda line: f"gateway {line}")
+
+    def n_indexed(self) -> int:
+        """Return how many instances its studies count."""
+        status, body, _ = self.get("/dicom-web/studies?limit=1000", {"Accept": "application/dicom+json"})
+        if status != 200:
+            return 0
+        return sum(int(study["00201208"]["Value"][0]) for study in json.loads(body))
+
+    def n_waiting(self) -> int:
+        """Return how many entries are in the spool."""
+        return sum(1 for _ in (self._data / "spool").glob("*/*.dcm"))
+
+    def wait_until_settled(self, deadline_s: float) -> None:
+        """Wait until the object store has everything and every job is done."""
+        self.program.wait_for("archived", lambda: not self.n_waiting(), deadline_s)
+        self.program.wait_for("without jobs", lambda: not self._has_jobs(), deadline_s)
+        super().wait_until_settled(deadline_s)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _command(self) -> Sequence[object]:
+        ports = ("--dicom-port", self.dicom_port, "--web-port", self.web_port)
+        return (sys.executable, "-m", "pacs_gateway", "--data-dir", self._data, "serve", *ports)
+
+    def _environment(self) -> Mapping[str, str]:
+        return {"PACS_UNKNOWN_DEVICES": "accept", "PACS_AUTH": "off", "PYTHONPATH": str(_ROOT)}
+
+    def _is_ready(self) -> bool:
+        return self._answers("/readyz?all") and super()._is_ready()
+
+    def _has_jobs(self) -> bool:
+        # Asked of the database itself: `jobs list` would start an interpreter each time and keep the machine busy.
+        with closing(sqlite3.connect(f"file:{self._data / 'index.db'}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is not None
+
+
+class Orthanc(Receiver):
+    """Orthanc with its DICOMweb plug-in and SQLite; files are synced, as is its default."""
+
+    name = "orthanc"
+    title = "Orthanc"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return Orthanc's version."""
+        _find("libOrthancDicomWeb.so", _DICOMWEB_PLUGIN.exists() and str(_DICOMWEB_PLUGIN))
+        return _first_line([_orthanc(), "--version"], lambda line: f"Orthanc {line.split()[-1]}")
+
+    def n_indexed(self) -> int:
+        """Return how many instances its index counts."""
+        status, body, _ = self.get("/statistics")
+        return int(json.loads(body)["CountInstances"]) if status == 200 else 0
+
+    def _command(self) -> Sequence[object]:
+        settings = {
+            "StorageDirectory": str(self.folder / "data"),
+            "IndexDirectory": str(self.folder / "data"),
+            "SyncStorageArea": True,
+            "Plugins": [str(_DICOMWEB_PLUGIN)],
+            "DicomPort": self.dicom_port,
+            "HttpPort": self.web_port,
+            # Its default of 16 KiB would make eight times as many PDUs as the other sides get.
+            "MaximumPduLength": _MAX_PDU,
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "orthanc.json"
+        configuration.write_text(json.dumps(settings))
+        return (_orthanc(), configuration)
+
+    def _environment(self) -> Mapping[str, str]:
+        return DCMTK_ENVIRONMENT
+
+    def _is_ready(self) -> bool:
+        return self._answers("/system") and super()._is_ready()
+
+
+class Storescp(Receiver):
+    """DCMTK's storescp, one process for each association: files only, no index, no sync."""
+
+    name = "storescp"
+    title = "DCMTK storescp"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return DCMTK's version."""
+        return _first_line([_find("storescp"), "--version"], lambda line: f"DCMTK {line.split()[2]}")
+
+    def n_indexed(self) -> int:
+        """Return how many files it wrote."""
+        return sum(1 for _ in (self.folder / "data").iterdir())
+
+    def _command(self) -> Sequence[object]:
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        return (_find("storescp"), "--fork", "--max-pdu", _MAX_PDU, "-od", data, self.dicom_port)
+
+    def _environment(self) -> Mapping[str, str]:
+        return DCMTK_ENVIRONMENT
+
+
+RECEIVERS: Mapping[str, type[Receiver]] = {side.name: side for side in (Gateway, Orthanc, Storescp)}
+
+
+def _orthanc() -> str:
+    return _find("Orthanc", shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin"))
+
+
+def _find(program: str, path: str | bool | None = None) -> str:
+    found = path or shutil.which(program)
+    if not found:
+        raise MissingProgramError(f"{program} is not installed")
+    return str(found)
+
+
+def _first_line(command: Sequence[str], shown: Callable[[str], str]) -> str:
+    output = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
+    return shown((output.stdout + output.stderr).splitlines()[0])
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return our environment without settings that would change what is measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
+
+
+def _answers_echo(port: int) -> bool:
+    command = [_find("echoscu"), "-to", "2", "-aec", "PACSGW", HOST, str(port)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def _free_ports(n_ports: int) -> list[int]:
+    sockets = [socket.create_server((HOST, 0)) for _ in range(n_ports)]
+    try:
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,151 @@
+"""What a run of the benchmarks says in the end: one table of goals, one of everything measured, and where."""
+
+import os
+import platform
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import median
+
+from benchmarks.goals import Goal
+from benchmarks.measurement import Failure, Measurement, Result, Subject
+from benchmarks.receivers import RECEIVERS
+
+_GOAL_HEAD = ("goal", "work", "gateway", "against", "its time", "ratio", "limit", "met")
+_ALL_HEAD = ("work", "side", "runs", "median s", "min - max s", "indexed s", "archived s", "cpu s", "peak RSS MiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything a run of the benchmarks found out."""
+
+    goals: Sequence[Goal]
+    results: Sequence[Result]
+    versions: Mapping[str, str]
+    """By side; what is not installed is missing."""
+    arguments: Sequence[str]
+    started_at: datetime
+    load_before: float
+    """Load average of the minute before: figures from a busy machine say little."""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Runs that gave no figure."""
+        return [result for result in self.results if isinstance(result, Failure)]
+
+    def by_subject(self) -> dict[Subject, list[Measurement]]:
+        """Return the measurements of each subject, in the order they were made."""
+        found: dict[Subject, list[Measurement]] = defaultdict(list)
+        for result in self.results:
+            if isinstance(result, Measurement):
+                found[result.subject].append(result)
+        return dict(found)
+
+    def ratio(self, goal: Goal) -> float | None:
+        """Return ours over theirs by medians, None when one of them has no figure."""
+        found = self.by_subject()
+        if goal.ours not in found or goal.theirs not in found:
+            return None
+        return _median_s(found[goal.ours]) / _median_s(found[goal.theirs])
+
+
+def text(session: Session) -> str:
+    """Return the report for a terminal."""
+    lines = [_machine(session), "", *_plain(_GOAL_HEAD, _goal_rows(session)), ""]
+    lines += [*_plain(_ALL_HEAD, _all_rows(session)), *_failures(session)]
+    return "\n".join(lines)
+
+
+def markdown(session: Session) -> str:
+    """Return the report as it goes into the documentation."""
+    command = f"`python -m benchmarks {shlex.join(session.arguments)}`"
+    lines = [f"{session.started_at:%Y-%m-%d}, {command}", "", _machine(session), ""]
+    lines += [*_piped(_GOAL_HEAD, _goal_rows(session)), "", *_piped(_ALL_HEAD, _all_rows(session))]
+    return "\n".join([*lines, *_failures(session)])
+
+
+def facts(session: Session) -> dict[str, object]:
+    """Return the report for programs."""
+    return {
+        "machine": _machine(session),
+        "arguments": list(session.arguments),
+        "started_at": session.started_at.astimezone(UTC).isoformat(),
+        "goals": [asdict(goal) | {"ratio": session.ratio(goal)} for goal in session.goals],
+        "measurements": [asdict(m) for ms in session.by_subject().values() for m in ms],
+        "failures": [asdict(failure) for failure in session.failures],
+    }
+
+
+def _machine(session: Session) -> str:
+    parts = [
+        f"{os.cpu_count()} cores",
+        f"Linux {platform.release()}",
+        f"Python {sys.version.split()[0]}",
+        *session.versions.values(),
+        f"load before {session.load_before:.1f}",
+    ]
+    return ", ".join(parts)
+
+
+def _goal_rows(session: Session) -> Iterable[Sequence[str]]:
+    found = session.by_subject()
+    for goal in session.goals:
+        ratio = session.ratio(goal)
+        against = RECEIVERS[goal.theirs.side].title
+        if goal.theirs.side == goal.ours.side:
+            against = f"itself, {goal.theirs.work}"
+        yield (
+            goal.number.upper(),
+            goal.ours.work,
+            _seconds(found.get(goal.ours)),
+            against,
+            _seconds(found.get(goal.theirs)),
+            "-" if ratio is None else f"{ratio:.2f}",
+            f"{goal.limit:.2f}",
+            "-" if ratio is None else "yes" if ratio <= goal.limit else "no",
+        )
+
+
+def _all_rows(session: Session) -> Iterable[Sequence[str]]:
+    for subject, measurements in session.by_subject().items():
+        times = [m.seconds for m in measurements]
+        yield (
+            subject.work,
+            RECEIVERS[subject.side].title,
+            str(len(times)),
+            f"{median(times):.3f}",
+            f"{min(times):.3f} - {max(times):.3f}",
+            *(_fact(measurements, name) for name in ("indexed_s", "archived_s", "cpu_s", "peak_rss_mib")),
+        )
+
+
+def _failures(session: Session) -> list[str]:
+    if not session.failures:
+        return []
+    return ["", *(f"FAILED {f.subject.side} {f.subject.work}: {f.reason}" for f in session.failures)]
+
+
+def _fact(measurements: Sequence[Measurement], name: str) -> str:
+    values = [m.facts[name] for m in measurements if name in m.facts]
+    return f"{median(values):.{0 if name.endswith('mib') else 2}f}" if values else "-"
+
+
+def _median_s(measurements: Sequence[Measurement]) -> float:
+    return median(m.seconds for m in measurements)
+
+
+def _seconds(measurements: Sequence[Measurement] | None) -> str:
+    return f"{_median_s(measurements):.3f} s" if measurements else "-"
+
+
+def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _piped(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

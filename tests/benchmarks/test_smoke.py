@@ -1,0 +1,46 @@
+"""Every benchmark at a tiny size: it must start its sides, measure, and say so."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import metadata, receive
+from benchmarks.__main__ import main
+from benchmarks.measurement import Measurement, Subject
+from benchmarks.receivers import RECEIVERS
+
+pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("orthanc"), pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("side", RECEIVERS)
+def test_receiving_is_measured_and_checked(tmp_path: Path, side: str) -> None:
+    measured = receive.measure(Subject(side, "tiny/4"), tmp_path, scale=0.002)
+
+    assert 0 < measured.seconds <= measured.facts["indexed_s"] <= measured.facts["archived_s"]
+    assert measured.facts["rss_mib"] > 0
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_metadata_is_measured_first_and_later(tmp_path: Path) -> None:
+    subjects = [
+        Subject(side, f"metadata/gzip/{state}") for side in ("gateway", "orthanc") for state in ("cold", "warm")
+    ]
+
+    results = list(metadata.measure_all(subjects, tmp_path, scale=0.005, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    assert all(isinstance(result, Measurement) and result.seconds > 0 for result in results), results
+
+
+def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    everything = tmp_path / "figures.json"
+
+    status = main(["p1", "--runs", "1", "--scale", "0.01", "--cache", str(tmp_path), "--json", str(everything)])
+
+    assert status == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("P1")]
+    assert row.split()[1] == "ct/1"
+    facts = json.loads(everything.read_text())
+    assert facts["goals"][0]["ratio"] > 0
+    assert {m["subject"]["side"] for m in facts["measurements"]} == {"gateway", "orthanc"}
