@@ -157,7 +157,7 @@ def _recoded(retrieve: Retrieve, instance: StoredInstance, head: bytes, *, has_p
         raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
     description = describe_pixels(header, instance.transfer_syntax_uid)
     n_frames = instance.frames.n_frames
-    frames = (retrieve.frame(instance, index) for index in range(n_frames))
+    frames = retrieve.frames(instance, list(range(n_frames)))
     native = transcode.native_description(description)
     length = transcode.native_length(native)
     dataset = transcode.explicit_header(header, transcode.native_changes(description))

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike, stat_result
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from pacs_gateway.access import Action
 from pacs_gateway.archive.search import Match
@@ -112,7 +114,19 @@ def study_images(visitor: ViewingReader, study: Uid) -> Response:
 
 def static_files() -> StaticFiles:
     """Return what serves scripts, styles and pictures of our own."""
-    return StaticFiles(directory=FOLDER / "static")
+    return _OwnFiles(directory=FOLDER / "static")
+
+
+class _OwnFiles(StaticFiles):
+    """Files that a browser may keep, and asks about before it uses them: an upgrade shows at once."""
+
+    def file_response(
+        self, full_path: PathLike[str] | str, stat_result: stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Return the file, or that it has not changed."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def keys_of(fields: Mapping[str, str]) -> dict[str, str]:

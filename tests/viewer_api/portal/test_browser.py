@@ -76,7 +76,7 @@ def test_the_list_follows_what_is_typed(page: Page, site: Site) -> None:
     site.put(studies.ct(6))
     page.fill("#search [name=id]", "BN0006")
     expect(page.locator("[data-study]")).to_have_count(1)
-    assert page.url.endswith("?id=BN0006")
+    page.wait_for_url("**/?id=BN0006")
     page.fill("#search [name=id]", "nobody")
     expect(page.get_by_text("No studies found.")).to_be_visible()
     page.click("#clear")

@@ -151,7 +151,14 @@ def test_pages_forbid_everything_that_is_not_their_own(browser: httpx.Client) ->
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
-    assert browser.get("/static/list.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_own_files_are_kept_by_browsers_and_asked_about(browser: httpx.Client) -> None:
+    script = browser.get("/static/list.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert script.headers["cache-control"] == "no-cache"
+    assert browser.get("/static/list.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304
+    assert browser.get("/static/../templates/base.html").status_code == 404
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -100,6 +100,7 @@
     fail();
     message.textContent = ""; corner.textContent = ""; paper.hidden = true; paper.replaceChildren();
     byId("sliding").hidden = byId("play").hidden = true;
+    viewer.classList.remove("reading");
     const mine = base;
     let found;
     try {
@@ -123,6 +124,7 @@
   }
   function papers(found) {
     paper.hidden = false;
+    viewer.classList.add("reading");
     const line = document.createElement("p");
     const link = document.createElement("a");
     const [uid] = found.documents.length ? found.documents : found.others;
