@@ -92,8 +92,10 @@ class Boundary:
             await self._serve(scope, receive, send_dressed)
         except Exception as error:
             # Where it happened, not what it says: a library's words may repeat a value of the data set.
-            where = "".join(format_tb(error.__traceback__))
-            facts = (_method(scope), route_of(scope), type(error).__name__, request_id, where)
+            # An error behind an answer that has begun comes wrapped by the framework.
+            cause = error.__cause__ or error
+            where = "".join(format_tb(cause.__traceback__))
+            facts = (_method(scope), route_of(scope), type(cause).__name__, request_id, where)
             _log.error("request failed: %s %s %s id=%s\n%s", *facts)
             # Once an answer has begun its status cannot be taken back: the connection breaks, the client sees it cut.
             if status == 0:

@@ -1,8 +1,8 @@
 """Answers made of parts, streamed: a part's content is asked for when its turn comes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from starlette.responses import Response, StreamingResponse
 
@@ -30,12 +30,9 @@ def content_type(offer: Offer) -> str:
 
 
 def multipart_related(parts: Iterator[Part]) -> Response:
-    """Return parts of one media type as one body; the first is made before the answer begins, so that it may fail.
-
-    The closing delimiter tells a reader that the body is whole.
-    """
+    """Return parts of one media type as one body; its closing delimiter tells a reader that it is whole."""
     boundary = multipart.new_boundary()
-    first = next(parts)
+    first = _begun(next(parts))
     parameters = {"type": first.offer.media_type, "boundary": boundary}
     if first.offer.transfer_syntax:
         parameters["transfer-syntax"] = first.offer.transfer_syntax
@@ -45,10 +42,18 @@ def multipart_related(parts: Iterator[Part]) -> Response:
 
 def single(part: Part) -> Response:
     """Return one thing without a frame around it."""
+    part = _begun(part)
     headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location, **ATTACHMENT}
     if part.payload.length is not None:
         headers["Content-Length"] = str(part.payload.length)
     return StreamingResponse(part.payload.pieces, headers=headers)
+
+
+def _begun(part: Part) -> Part:
+    """Return the part with its head and first bytes made: what fails on the first frame still gets a status."""
+    pieces = part.payload.pieces
+    first = list(islice(pieces, 2))
+    return replace(part, payload=Payload(chain(first, pieces), part.payload.length))
 
 
 def _body(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
