@@ -4,6 +4,7 @@ A fold is what a name looks like to somebody who types it in a hurry: no accents
 ``Nguyễn^Văn^Đức``, ``NGUYEN VAN DUC`` and ``nguyen van đức`` have the same fold.
 """
 
+import re
 import unicodedata
 
 # U+0111/U+0110 have no canonical decomposition: the stroke is part of the letter, so NFD leaves it.
@@ -17,12 +18,19 @@ def fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.translate(_BREAKS).lower().split())
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return " ".join(bare.translate(_LETTERS).translate(_BREAKS).casefold().split())
+    # Composed again: Hangul syllables are letters, and one `?` stands for one of them.
+    return unicodedata.normalize("NFC", " ".join(bare.translate(_LETTERS).translate(_BREAKS).casefold().split()))
 
 
-def fold_pattern(text: str) -> str:
-    """Return the fold of a matching key, its wildcards ``*`` and ``?`` kept (PS3.4 C.2.2.2.4)."""
-    return fold(text)
+def fold_pattern(text: str) -> str | None:
+    """Return the fold of a key with wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4), None where it has none.
+
+    It is matched against any run of words: open ends are dropped, for component borders are ignored and ``NGUYEN^*``
+    also means a ``NGUYEN`` with nothing behind.
+    """
+    if "*" not in text and "?" not in text:
+        return None
+    return re.sub(r"^(?:\*+ )+(?=.)|(?<=.)(?: \*+)+$", "", fold(text))
 
 
 def words(text: str) -> tuple[str, ...]:

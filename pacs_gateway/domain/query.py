@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.names import fold
 from pacs_gateway.domain.uids import is_uid
+from pacs_gateway.domain.values import clean
 from pacs_gateway.errors import InvalidQueryError
 
-_DATE = re.compile(r"\d{8}")
-_OLD_DATE = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})")
-_TIME = re.compile(r"\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?")
+_DATE = re.compile(r"[0-9]{8}")
+_OLD_DATE = re.compile(r"([0-9]{4})\.([0-9]{2})\.([0-9]{2})")
+_TIME = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?")
 _MAX_KEY_LENGTH = 1024
 _MAX_VALUES = 1000
 
@@ -121,10 +123,11 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
     InvalidQueryError
         The key is malformed for this attribute.
     """
-    text = text.strip(" \0")
+    # As values are cleaned, so are keys: a browser may send decomposed letters, a stranger controls and surrogates.
+    text = clean(text)
     if len(text) > _MAX_KEY_LENGTH and attribute.matching not in (Matching.UID, Matching.CODES):
         raise InvalidQueryError(f"the key for {attribute.keyword} is too long")
-    if text in ("", "*"):
+    if text in ("", "*") or (attribute.matching is Matching.NAME and _is_blank(text)):
         return None
     match attribute.matching:
         case Matching.UID:
@@ -132,7 +135,8 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
         case Matching.CODES:
             return OneOf(_values(attribute, text))
         case Matching.NAME:
-            return NameWords(text.replace("*", " ").replace("?", " ")) if fuzzy else NameIs(text)
+            words = text.replace("*", " ").replace("?", " ")
+            return NameWords(words) if fuzzy and fold(words) else NameIs(text)
         case Matching.DATE:
             return _range(attribute, _OLD_DATE.sub(r"\1\2\3", text), _DATE)
         case Matching.TIME:
@@ -141,6 +145,11 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
             return _number(attribute, text)
         case _:
             return Wildcard(text) if "*" in text or "?" in text else OneOf((text,))
+
+
+def _is_blank(name: str) -> bool:
+    """Return whether a name key has borders and ``*`` only: ``^^^^`` is how some workstations write an empty one."""
+    return not fold(name).strip("* ")
 
 
 def _values(attribute: Attribute, text: str) -> tuple[str, ...]:
@@ -158,7 +167,7 @@ def _uids(attribute: Attribute, text: str) -> OneOf:
 
 
 def _number(attribute: Attribute, text: str) -> OneOf:
-    if not re.fullmatch(r"[+-]?\d{1,12}", text):
+    if not re.fullmatch(r"[+-]?[0-9]{1,12}", text):
         raise InvalidQueryError(f"the key for {attribute.keyword} is not a number")
     return OneOf((str(int(text)),))
 

@@ -40,11 +40,13 @@ class BatchResult:
     """Instances that wait to be compared."""
     study_uids: frozenset[str]
     """Studies with new current instances."""
+    superfluous: tuple[str, ...] = ()
+    """Spool entries that no row needs: their content is already kept."""
 
 
 _INSTANCE_COLUMNS = columns_of(Level.IMAGE)
 
-_KNOWN = select(instance.c.sop_uid, instance.c.digest, instance.c.state)
+_KNOWN = select(instance.c.sop_uid, instance.c.digest, instance.c.spool_entry)
 
 
 def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchResult:
@@ -61,7 +63,7 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         digests.add(record.digest)
         fresh.append((n, arrival, state))
     if not fresh:
-        return BatchResult(tuple(outcomes), frozenset(), (), frozenset())
+        return BatchResult(tuple(outcomes), frozenset(), (), frozenset(), _superfluous(connection, arrivals, outcomes))
 
     parents = Parents(connection)
     parents.ensure([arrival for _, arrival, _ in fresh])
@@ -95,7 +97,22 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         frozenset(parents.series_key(a.record) for a in current),
         tuple(pending),
         frozenset(a.record.study_uid for a in current),
+        _superfluous(connection, arrivals, outcomes),
     )
+
+
+def _superfluous(connection: Connection, arrivals: Sequence[Arrival], outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return the entries of duplicates, except those that a row names.
+
+    An arrival that is written again because nobody could say whether it had been committed meets itself: its bytes
+    must not go.
+    """
+    entries = {a.entry for a, outcome in zip(arrivals, outcomes, strict=True) if outcome is Outcome.DUPLICATE}
+    if not entries:
+        return ()
+    uids = {a.record.sop_instance_uid for a in arrivals}
+    named = {entry for _, _, entry in connection.execute(_KNOWN.where(instance.c.sop_uid.in_(uids)))}
+    return tuple(sorted(entries - named))
 
 
 def _known(connection: Connection, arrivals: Sequence[Arrival]) -> dict[str, set[str]]:

@@ -135,7 +135,7 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
         case NameWords(text):
             return _name_words(query.level, attribute, text)
         case Range(first, last):
-            return _range(column, first, last)
+            return _range(column, _earliest(first) if attribute.vr == "TM" else first, last)
         case Wildcard(pattern):
             if query.case_sensitive:
                 return column.like(like_pattern(pattern), escape=_ESCAPE)
@@ -147,14 +147,27 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
 def _one_of(
     column: ColumnElement[object], attribute: Attribute, values: tuple[str, ...], *, case_sensitive: bool
 ) -> ColumnElement[bool]:
+    case_sensitive |= attribute.vr == "UI"
     if attribute.column is None:  # a set framed by backslashes
-        return or_(*(column.like(f"%{_escaped(_ESCAPE + value + _ESCAPE)}%", escape=_ESCAPE) for value in values))
+        codes, wanted = (column, values) if case_sensitive else (func.lower(column), [v.lower() for v in values])
+        return or_(*(codes.like(f"%{_escaped(_ESCAPE + code + _ESCAPE)}%", escape=_ESCAPE) for code in wanted))
     if attribute.vr == "IS":
         return column.in_([int(value) for value in values])
-    if case_sensitive or attribute.vr == "UI":
+    if case_sensitive:
         return column.in_(values)
     # The key as typed is found by the column's index; whatever its case, by the second look.
     return or_(column.in_(values), func.lower(column).in_([value.lower() for value in values]))
+
+
+def _earliest(time: str) -> str:
+    """Return a time without the zeros at its end that say nothing: a value of 0830 lies in a range from 083000."""
+    seconds, _, fraction = time.partition(".")
+    fraction = fraction.rstrip("0")
+    if fraction:
+        return f"{seconds}.{fraction}"
+    while len(seconds) > 2 and seconds.endswith("00"):
+        seconds = seconds[:-2]
+    return seconds
 
 
 def _range(column: ColumnElement[object], first: str, last: str) -> ColumnElement[bool]:
@@ -168,8 +181,8 @@ def _range(column: ColumnElement[object], first: str, last: str) -> ColumnElemen
 def _name_is(level: Level, attribute: Attribute, text: str) -> ColumnElement[bool]:
     folded = _FOLDS[attribute.keyword]
     pattern = fold_pattern(text)
-    if "*" not in pattern and "?" not in pattern:
-        parts = pattern.split()
+    if pattern is None:
+        parts = fold(text).split()
         # Family name first or last: the same words, turned by one.
         turned = {" ".join(parts), " ".join(parts[-1:] + parts[:-1]), " ".join(parts[1:] + parts[:1])}
         return folded.in_(sorted(turned))

@@ -5,8 +5,10 @@ flagged. Reports, presentation states and key objects never define a study (sett
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any, Self
 
 from sqlalchemy import Connection, RowMapping, select, tuple_, update
 
@@ -147,20 +149,19 @@ class Parents:
             self._studies[row["study_uid"]] = row
 
     def _make_studies(self, fresh: dict[str, list[Arrival]]) -> None:
-        patients = self._ensure_patients([a.record for group in fresh.values() for a in group])
+        patients = self._ensure_patients([group[0].record for group in fresh.values()])
         rows = []
         for uid in sorted(fresh):
-            records = [a.record for a in fresh[uid]]
-            defining = [r for r in records if defines_study(r)]
-            values = _merged(_STUDY, defining or records)
             first = fresh[uid][0]
+            story = _Story.of(_BLANK_STUDY).told([a.record for a in fresh[uid]])
             rows.append(
-                _with_folds(values)
+                _with_folds(story.values)
                 | {
                     "study_uid": uid,
                     "patient_key": patients[patient_identity(first.record)],
                     "facility": first.record.origin.facility,
-                    "is_defined": bool(defining),
+                    "is_defined": story.is_defined,
+                    "is_flagged": story.is_flagged,
                     "received_at": first.received_at,
                 }
             )
@@ -179,19 +180,12 @@ class Parents:
     def _complete_study(self, uid: str, records: Sequence[InstanceRecord]) -> None:
         """Fill what is blank; let the first image object define; flag what disagrees."""
         row = self._studies[uid]
-        defining = [r for r in records if defines_study(r)]
-        offered = _merged(_STUDY, defining or records)
-        changes: Values = {}
-        if not row["is_defined"]:
-            changes = {c: v for c, v in offered.items() if not _blank(v) and (bool(defining) or _blank(row[c]))}
-        elif defining:
-            changes = {c: v for c, v in offered.items() if not _blank(v) and _blank(row[c])}
-        changes = {c: v for c, v in changes.items() if v != row[c]}
+        story = _Story.of(row).told(records)
+        changes = {c: v for c, v in story.values.items() if v != row[c]}
         updates: dict[str, object] = dict(_with_folds(changes))
-        if defining and not row["is_defined"]:
-            updates["is_defined"] = True
-        if not row["is_flagged"] and row["is_defined"] and any(_disagrees(row, r) for r in defining):
-            updates["is_flagged"] = True
+        for fact in ("is_defined", "is_flagged"):
+            if getattr(story, fact) and not row[fact]:
+                updates[fact] = True
         if updates:
             self._update_study(uid, updates)
         if "study_date" in changes or "study_time" in changes:
@@ -229,22 +223,14 @@ class Parents:
         return {row.identity: row.id for row in self._connection.execute(found)}
 
     def _complete_patient(self, row: RowMapping, records: Sequence[InstanceRecord]) -> None:
-        if not records:
-            return
-        offered = _merged(_PATIENT, records)
-        changes = {c: v for c, v in offered.items() if not _blank(v) and _blank(row[c])}
-        # The same name with its accents says more than the bare one a scanner sent first.
-        name = str(offered["patient_name"] or "")
-        if (
-            not accented(name).isascii()
-            and str(row["patient_name"]).isascii()
-            and fold(name) == row["patient_name_fold"]
-        ):
-            changes["patient_name"] = name
+        values: Values = {str(a.column): row[str(a.column)] for a in _PATIENT}
+        for record in records:
+            values = _completed_patient(values, _values(_PATIENT, record))
+        changes = {c: v for c, v in values.items() if v != row[c]}
         if changes:
             self._connection.execute(update(patient).where(patient.c.id == row["id"]).values(**_with_folds(changes)))
         if "patient_name" in changes and _blank(row["patient_name"]):
-            name_words.add_for_patient(self._connection, int(row["id"]), name)
+            name_words.add_for_patient(self._connection, int(row["id"]), str(changes["patient_name"]))
 
     # Series
 
@@ -286,10 +272,57 @@ class Parents:
             self._series[uids[row["study_key"]], row["series_uid"]] = row
 
 
-def _disagrees(row: RowMapping, record: InstanceRecord) -> bool:
-    """Return whether an object tells another story of its study than the record does."""
-    values = _values(_STUDY, record)
-    return any(not _blank(v) and not _blank(row[c]) and v != row[c] for c, v in values.items() if c not in _NOT_FLAGGED)
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """What is known of a study; told by one object after the other, however they are batched."""
+
+    values: Values
+    is_defined: bool
+    is_flagged: bool
+
+    @classmethod
+    def of(cls, row: RowMapping | Mapping[str, Any]) -> Self:
+        """Return what a study's row says."""
+        return cls({str(a.column): row[str(a.column)] for a in _STUDY}, row["is_defined"], row["is_flagged"])
+
+    def told(self, records: Sequence[InstanceRecord]) -> Self:
+        """Return the story after `records`: images define and complete it, others only fill what none has defined."""
+        story = self
+        for record in records:
+            offered = _values(_STUDY, record)
+            if defines_study(record):
+                if story.is_defined:
+                    values, is_flagged = _filled(story.values, offered), story._contradicts(offered)
+                else:
+                    values, is_flagged = _filled(offered, story.values), False
+                story = replace(story, values=values, is_defined=True, is_flagged=story.is_flagged or is_flagged)
+            elif not story.is_defined:
+                story = replace(story, values=_filled(story.values, offered))
+        return story
+
+    def _contradicts(self, offered: Values) -> bool:
+        told = ((self.values[c], v) for c, v in offered.items() if c not in _NOT_FLAGGED)
+        return any(not _blank(known) and not _blank(v) and known != v for known, v in told)
+
+
+_BLANK_STUDY: Mapping[str, Any] = {str(a.column): "" for a in _STUDY} | {"is_defined": False, "is_flagged": False}
+
+
+def _filled(values: Values, offered: Values) -> Values:
+    """Return `values`, what is blank in them taken from `offered`."""
+    return {c: offered[c] if _blank(v) else v for c, v in values.items()}
+
+
+def _completed_patient(values: Values, offered: Values) -> Values:
+    """Return a patient's values with what is offered for the blank ones.
+
+    The same name with its accents says more than the bare one a scanner sent first.
+    """
+    completed = _filled(values, offered)
+    known, name = str(completed["patient_name"] or ""), str(offered["patient_name"] or "")
+    if known.isascii() and not accented(name).isascii() and fold(name) == fold(known):
+        completed["patient_name"] = name
+    return completed
 
 
 def _joined(codes: str, added: Iterable[str]) -> str:

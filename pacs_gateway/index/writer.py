@@ -108,10 +108,11 @@ class IndexWriter:
                 delay = _RETRY_FIRST_S
             except (UnavailableError, CapacityError) as error:
                 _log.warning("index away, %d instances wait in the spool: %s", len(batch) + len(self._queue), error)
-                if self._closing:
-                    return
                 with self._changed:
                     self._queue.extendleft(reversed(batch))
+                    if self._closing:
+                        self._abandon(error)
+                        return
                     self._changed.wait_for(lambda: self._closing, timeout=delay)
                 delay = min(delay * 2, _RETRY_LAST_S)
             except Exception:  # the thread's boundary: a batch that fails for another reason is taken apart
@@ -139,12 +140,23 @@ class IndexWriter:
         with self._database.write() as connection:
             result = write_batch(connection, arrivals)
             self._hooks.in_transaction(connection, result)
-        pairs = list(zip(batch, result.outcomes, strict=True))
-        superfluous = [w.arrival.entry for w, outcome in pairs if outcome is Outcome.DUPLICATE]
-        if superfluous:
-            self._hooks.superfluous(superfluous)
-        for waiting, outcome in pairs:
+        if result.superfluous:
+            self._drop(list(result.superfluous))
+        for waiting, outcome in zip(batch, result.outcomes, strict=True):
             waiting.future.set_result(outcome)
+
+    def _drop(self, entries: list[str]) -> None:
+        try:
+            self._hooks.superfluous(entries)
+        except (OSError, GatewayError) as error:  # the batch is committed: what stays is dropped by the next start
+            _log.warning("%d superfluous spool entries stay for now: %s", len(entries), error)
+
+    def _abandon(self, error: GatewayError) -> None:
+        """Tell those who wait that the index did not come back before the end."""
+        while self._queue:
+            failure = UnavailableError("the index is away; the instance is safe in the spool")
+            failure.__cause__ = error
+            self._queue.popleft().future.set_exception(failure)
 
     def _one_by_one(self, batch: list[_Waiting]) -> None:
         for waiting in batch:

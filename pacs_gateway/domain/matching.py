@@ -1,0 +1,74 @@
+"""The reference matcher: what a query means, one entity at a time.
+
+Nothing in production searches with it; it is the oracle that the SQL of ``index.search`` is tested against, and the
+place to read what matching is here.
+
+References
+----------
+PS3.4 C.2.2.2 (matching)
+"""
+
+import re
+from collections.abc import Mapping
+
+from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
+from pacs_gateway.domain.names import fold, fold_pattern, words
+from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+
+
+def matches(query: Query, values: Mapping[str, str]) -> bool:
+    """Return whether an entity with `values` (by keyword, an absent one is empty) meets every condition."""
+    return all(
+        _meets(BY_KEYWORD[keyword], condition, values.get(keyword, ""), case_sensitive=query.case_sensitive)
+        for keyword, condition in query.conditions.items()
+    )
+
+
+def _meets(attribute: Attribute, condition: Condition, value: str, *, case_sensitive: bool) -> bool:
+    match condition:
+        case OneOf(wanted):
+            return _is_one_of(attribute, wanted, value, case_sensitive=case_sensitive or attribute.vr == "UI")
+        case Range(first, last):
+            # The empty value is unknown, and unknown lies in no range. An end stands for all it leaves out: 2359 for
+            # the whole minute, at the beginning of a range for its first instant.
+            begins = not first or _instant(attribute, value) >= _instant(attribute, first)
+            return value != "" and begins and (not last or value <= last or value.startswith(last))
+        case Wildcard(pattern):
+            return _like(pattern, value) if case_sensitive else _like(pattern.lower(), value.lower())
+        case NameIs(text):
+            return _is_name(text, fold(value))
+        case NameWords(text):
+            return all(any(own.startswith(part) for own in words(value)) for part in words(text))
+
+
+def _is_one_of(attribute: Attribute, wanted: tuple[str, ...], value: str, *, case_sensitive: bool) -> bool:
+    own = set(value.split("\\")) if attribute.matching is Matching.CODES else {value}
+    if attribute.matching is Matching.NUMBER:
+        return value != "" and int(value) in {int(number) for number in wanted}
+    if case_sensitive:
+        return not own.isdisjoint(wanted)
+    return not {one.lower() for one in own}.isdisjoint(one.lower() for one in wanted)
+
+
+def _instant(attribute: Attribute, text: str) -> str:
+    """Return a date or time with the components it leaves out at their beginning."""
+    if attribute.matching is not Matching.TIME:
+        return text
+    seconds, _, fraction = text.partition(".")
+    return f"{seconds:0<6}.{fraction:0<6}"
+
+
+def _is_name(text: str, folded: str) -> bool:
+    """Match a key: the whole folded name, family name first or last, or with wildcards any run of its words."""
+    own = folded.split()
+    pattern = fold_pattern(text)
+    if pattern is None:
+        return fold(text).split() in (own, own[1:] + own[:1], own[-1:] + own[:-1])
+    runs = (" ".join(own[start:end]) for start in range(len(own)) for end in range(start + 1, len(own) + 1))
+    return any(_like(pattern, run) for run in runs)
+
+
+def _like(pattern: str, value: str) -> bool:
+    """Match ``*`` (any text, the empty one too) and ``?`` (any one character) (PS3.4 C.2.2.2.4)."""
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch("".join(parts), value, re.DOTALL) is not None

@@ -1,0 +1,82 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacs_gateway.domain.names import accented, display, fold, fold_pattern, words
+
+VIETNAMESE = "aàáảãạăằắẳẵặâầấẩẫậbcdđeèéẻẽẹêềếểễệghiìíỉĩịklmnoòóỏõọôồốổỗộơờớởỡợpqrstuùúủũụưừứửữựvxyỳýỷỹỵ"
+BARE = "aaaaaaaaaaaaaaaaaabcddeeeeeeeeeeeeghiiiiiiklmnoooooooooooooooooopqrstuuuuuuuuuuuuvxyyyyyy"
+letters = st.text(st.sampled_from(VIETNAMESE + VIETNAMESE.upper() + "^ "), max_size=30)
+
+
+def test_every_vietnamese_letter_folds_to_its_bare_one() -> None:
+    assert fold(VIETNAMESE) == BARE
+    assert fold(VIETNAMESE.upper()) == BARE
+    assert fold(unicodedata.normalize("NFD", VIETNAMESE)) == BARE
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Nguyễn^Văn^Đức",
+        "NGUYEN^VAN^DUC",
+        "nguyen van đức",
+        "Nguyễn  Văn,Đức",
+        unicodedata.normalize("NFD", "NGUYỄN^VĂN ĐỨC"),
+        "Nguyễn^Văn^Đức^^",
+        " Nguyen-Van/Duc ",
+    ],
+)
+def test_spellings_of_one_name_have_one_fold(spelling: str) -> None:
+    assert fold(spelling) == "nguyen van duc"
+
+
+@given(st.text(max_size=40))
+def test_fold_is_idempotent(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+
+
+@given(letters)
+def test_fold_does_not_see_accents_case_or_composition(text: str) -> None:
+    bare = text.lower().translate(str.maketrans(VIETNAMESE, BARE))
+    assert fold(text) == fold(bare) == fold(unicodedata.normalize("NFD", text)) == fold(text.upper())
+
+
+@given(st.text(max_size=40))
+def test_words_are_the_folds_distinct_words_in_order(text: str) -> None:
+    assert list(words(text)) == list(dict.fromkeys(fold(text).split(" "))) or (fold(text) == "" and words(text) == ())
+
+
+def test_one_hangul_syllable_stays_one_letter() -> None:
+    assert fold("홍^길동") == "홍 길동"
+
+
+def test_fold_pattern_keeps_wildcards_and_drops_open_ends() -> None:
+    assert fold_pattern("NGUYỄN^*") == "nguyen"
+    assert fold_pattern("NGUYỄN*") == "nguyen*"
+    assert fold_pattern("*^Đức") == "duc"
+    assert fold_pattern("Ng?yễn^*^Đức") == "ng?yen * duc"
+    assert fold_pattern("*") == "*"
+    assert fold_pattern("Nguyễn") is None
+
+
+def test_accents_can_be_compared_when_wanted() -> None:
+    assert accented("Nguyễn^Văn") == accented(unicodedata.normalize("NFD", "NGUYỄN VĂN")) == "nguyễn văn"
+    assert accented("Nguyễn") != accented("Nguyen")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Nguyễn^Văn^Đức", "Nguyễn Văn Đức"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada Tarou"),
+        ("=山田^太郎", "山田 太郎"),
+        ("Trần^^^BS^", "Trần BS"),
+        ("", ""),
+        ("^^^=^", ""),
+    ],
+)
+def test_display_shows_the_first_group_that_says_something(name: str, shown: str) -> None:
+    assert display(name) == shown

@@ -1,0 +1,251 @@
+"""Rows and counts after any sequence of arrivals, in any batching, from any number of writers."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
+from pacs_gateway.domain.instance import InstanceRecord
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.query import Query
+from pacs_gateway.index.rows import Outcome
+from pacs_gateway.index.search import find
+from tests.pacs_gateway.index.records import KEY_OBJECT, SR, arrival, record, write, write_arrivals
+from tests.support.builders import uid
+from tests.support.gateways import migrated_database
+
+
+def only_study(database: Database) -> dict[str, object]:
+    with database.read() as connection:
+        return dict(connection.execute(select(study)).mappings().one())
+
+
+def count(database: Database, table: object) -> int:
+    with database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def assert_counts(database: Database) -> None:
+    """The counts kept equal counting anew."""
+    current = (instance.c.series_key == series.c.id, instance.c.state == "current")
+    with database.read() as connection:
+        for row in connection.execute(select(series)).mappings():
+            counted = select(func.count()).select_from(instance).where(instance.c.series_key == row["id"], current[1])
+            assert row["n_instances"] == connection.execute(counted).scalar_one()
+        for row in connection.execute(select(study)).mappings():
+            of_study = select(instance, series.c.modality).join(series, current[0])
+            of_study = of_study.where(series.c.study_key == row["id"], current[1])
+            members = connection.execute(of_study).mappings().all()
+            assert row["n_instances"] == len(members)
+            assert row["n_series"] == len({member["series_key"] for member in members})
+            for column, values in (
+                ("modalities", {member["modality"] for member in members}),
+                ("sop_classes", {member["sop_class_uid"] for member in members}),
+            ):
+                assert set(row[column].split("\\")) - {""} == values - {""}
+        of_uid = select(func.count()).where(instance.c.state == "current").group_by(instance.c.sop_uid)
+        assert {n for (n,) in connection.execute(of_uid)} <= {1}
+
+
+def test_outcomes_tell_new_known_and_contradicting(database: Database) -> None:
+    result = write(database, record(), record(), record(content="other"), record(instance=2))
+    assert result.outcomes == (Outcome.STORED, Outcome.DUPLICATE, Outcome.PENDING, Outcome.STORED)
+    again = write(database, record(), record(content="other"), record(content="third"))
+    assert again.outcomes == (Outcome.DUPLICATE, Outcome.DUPLICATE, Outcome.PENDING)
+    assert_counts(database)
+
+
+def test_an_arrival_that_is_written_twice_keeps_its_bytes(database: Database) -> None:
+    mine, later = arrival(record(), "p/mine.dcm"), arrival(record(), "p/later.dcm")
+    assert write_arrivals(database, [mine]).superfluous == ()
+    assert write_arrivals(database, [mine]).superfluous == ()
+    assert write_arrivals(database, [mine, later]).superfluous == ("p/later.dcm",)
+
+
+def test_one_uid_in_two_series_is_kept_twice_and_shown_once(database: Database) -> None:
+    first, second = record(series=1), record(series=2)
+    clone = record(series=2, content="moved")
+    object.__setattr__(clone, "sop_instance_uid", first.sop_instance_uid)
+    assert write(database, first, clone, second).outcomes == (Outcome.STORED, Outcome.PENDING, Outcome.STORED)
+    assert_counts(database)
+    assert only_study(database)["n_series"] == 2
+
+
+def test_a_report_never_blanks_or_defines_a_study(database: Database) -> None:
+    write(database, record(attributes={"StudyDescription": "CT bụng", "StudyDate": "20260102"}))
+    write(database, record(series=2, sop_class_uid=SR, attributes={"StudyDate": "20270101", "Modality": "SR"}))
+    write(database, record(series=3, sop_class_uid=KEY_OBJECT, attributes={"StudyDescription": "", "Modality": "KO"}))
+    kept = only_study(database)
+    assert (kept["study_description"], kept["study_date"], kept["is_flagged"]) == ("CT bụng", "20260102", False)
+    assert kept["modalities"] == "\\CT\\KO\\SR\\"
+
+
+def test_the_first_image_replaces_what_a_report_said(database: Database) -> None:
+    write(database, record(series=2, sop_class_uid=SR, attributes={"StudyDate": "20270101", "StudyID": "R"}))
+    assert only_study(database)["study_date"] == "20270101"
+    write(database, record(attributes={"StudyDate": "20260102"}))
+    kept = only_study(database)
+    assert (kept["study_date"], kept["study_id"], kept["is_flagged"]) == ("20260102", "R", False)
+
+
+def test_later_images_fill_blanks_and_flag_contradictions(database: Database) -> None:
+    write(database, record(attributes={"StudyDate": "20260102"}))
+    write(database, record(instance=2, attributes={"StudyDate": "20260102", "AccessionNumber": "A1"}))
+    assert only_study(database)["is_flagged"] is False
+    write(database, record(instance=3, attributes={"StudyDate": "20260103", "AccessionNumber": "A1"}))
+    kept = only_study(database)
+    assert (kept["study_date"], kept["accession_number"], kept["is_flagged"]) == ("20260102", "A1", True)
+
+
+def test_images_of_one_batch_that_contradict_each_other_are_flagged(database: Database) -> None:
+    write(
+        database, record(attributes={"AccessionNumber": "A1"}), record(instance=2, attributes={"AccessionNumber": "B"})
+    )
+    assert only_study(database)["is_flagged"] is True
+
+
+def test_another_patient_flags_the_study_and_moves_nothing(database: Database) -> None:
+    write(database, record())
+    write(database, record(instance=2, attributes={"PatientID": "BN2", "PatientName": "Trần^Thị^An"}))
+    kept = only_study(database)
+    assert kept["is_flagged"] is True
+    assert count(database, study) == 1
+    with database.read() as connection:
+        owner = select(patient.c.patient_id).join(study, study.c.patient_key == patient.c.id)
+        assert connection.execute(owner).scalar_one() == "BN1"
+
+
+def test_patients_are_told_apart_by_issuer_and_not_by_placeholders(database: Database) -> None:
+    write(
+        database,
+        record(1),
+        record(2),
+        record(3, facility="HUE"),
+        record(4, attributes={"IssuerOfPatientID": "VN"}),
+        record(5, attributes={"PatientID": ""}),
+        record(6, attributes={"PatientID": "unknown"}),
+        record(7, attributes={"PatientID": "000"}),
+    )
+    with database.read() as connection:
+        keys = [key for (key,) in connection.execute(select(study.c.patient_key).order_by(study.c.id))]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 6
+
+
+def test_accents_complete_a_name_and_it_is_found_by_either(database: Database) -> None:
+    write(database, record(attributes={"PatientName": "NGUYEN^VAN^DUC"}))
+    write(database, record(2, attributes={"PatientName": "Nguyễn^Văn^Đức"}))
+    write(database, record(3, attributes={"PatientName": "Nguyen^Van^Duc"}))
+    with database.read() as connection:
+        assert connection.execute(select(patient.c.patient_name)).scalar_one() == "Nguyễn^Văn^Đức"
+        page = find(connection, Query.build(Level.STUDY, {"PatientName": "nguyen van duc"}), facilities=None)
+    assert len(page.matches) == 3
+
+
+def test_a_name_that_comes_later_makes_all_studies_findable(database: Database) -> None:
+    write(database, record(1, attributes={"PatientName": ""}), record(2, attributes={"PatientName": ""}))
+    write(database, record(2, instance=2, attributes={"PatientName": "Trần^An"}))
+    with database.read() as connection:
+        page = find(connection, Query.build(Level.STUDY, {"PatientName": "tr*"}), facilities=None)
+    assert len(page.matches) == 2
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> InstanceRecord:
+    sop_class, modality = draw(st.sampled_from([("1.2.840.10008.5.1.4.1.1.2", "CT"), (SR, "SR")]))
+    series_number = draw(st.integers(1, 2)) * (10 if modality == "SR" else 1)
+    attributes = {
+        "Modality": modality,
+        "StudyDate": draw(st.sampled_from(["", "20260101", "20260102"])),
+        "AccessionNumber": draw(st.sampled_from(["", "A"])),
+        "PatientID": draw(st.sampled_from(["", "BN1"])),
+        "PatientName": draw(st.sampled_from(["", "Tran^An", "Trần^An"])),
+        "SeriesDescription": draw(st.sampled_from(["", "axial"])),
+    }
+    return record(
+        draw(st.integers(1, 2)),
+        series_number,
+        draw(st.integers(1, 3)),
+        content=draw(st.sampled_from(["", "other"])),
+        sop_class_uid=sop_class,
+        attributes=attributes,
+    )
+
+
+def _without(row: Mapping[Any, Any], dropped: set[str]) -> dict[str, object]:
+    return {str(name): value for name, value in row.items() if name not in dropped}
+
+
+def picture(database: Database, batches: Sequence[Sequence[InstanceRecord]]) -> dict[str, list[dict[str, object]]]:
+    """Write the batches; return the rows without keys, which depend on the order in which rows were made."""
+    for batch in batches:
+        if batch:
+            write(database, *batch)
+            assert_counts(database)
+    dropped = {"id", "patient_key", "study_key", "series_key", "revision"}
+    with database.read() as connection:
+        return {
+            table.name: sorted(
+                (
+                    {k: v for k, v in row.items() if k not in dropped}
+                    for row in connection.execute(select(table)).mappings()
+                ),
+                key=str,
+            )
+            for table in (patient, study, series, instance)
+        }
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
+    one, other = (migrated_database(tmp_path_factory.mktemp("pair")) for _ in range(2))
+    yield one, other
+    one.close()
+    other.close()
+
+
+def emptied(database: Database) -> Database:
+    with database.write() as connection:
+        for table in (instance, series, patient_word, vocabulary, study, patient):
+            connection.execute(table.delete())
+    return database
+
+
+@settings(max_examples=25, deadline=None)
+@given(records=st.lists(arrivals(), min_size=1, max_size=8), data=st.data())
+def test_any_batching_leaves_the_same_rows_and_true_counts(
+    pair: tuple[Database, Database], records: list[InstanceRecord], data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(records)), max_size=3)))
+    batches = [records[a:b] for a, b in zip([0, *cuts], [*cuts, len(records)], strict=True)]
+    one, other = (emptied(database) for database in pair)
+    assert picture(one, batches) == picture(other, [[record] for record in records])
+
+
+@pytest.mark.parametrize("n_databases", [1, 4])
+def test_many_writers_of_one_new_study_make_each_row_once(tmp_path: Path, n_databases: int) -> None:
+    databases = [migrated_database(tmp_path) for _ in range(n_databases)]
+    barrier = threading.Barrier(64)
+
+    def send(n: int) -> Outcome:
+        barrier.wait(30)
+        return write(databases[n % n_databases], record(instance=n // 2 + 1)).outcomes[0]
+
+    try:
+        with ThreadPoolExecutor(64) as pool:
+            outcomes = list(pool.map(send, range(64)))
+        assert outcomes.count(Outcome.STORED) == outcomes.count(Outcome.DUPLICATE) == 32
+        assert [count(databases[0], table) for table in (patient, study, series, instance)] == [1, 1, 1, 32]
+        assert_counts(databases[0])
+        assert only_study(databases[0])["study_uid"] == uid(1)
+    finally:
+        for database in databases:
+            database.close()

@@ -1,0 +1,193 @@
+"""The SQL finds what the reference matcher finds, at every level, for every kind of condition."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pacs_gateway.database.engine import Database
+from pacs_gateway.domain.attributes import BY_KEYWORD, Matching
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.matching import matches
+from pacs_gateway.domain.query import Query
+from pacs_gateway.errors import InvalidQueryError
+from pacs_gateway.index.search import Page, find
+from tests.pacs_gateway.index.records import SR, record, write
+from tests.support.builders import uid
+from tests.support.gateways import migrated_database
+
+NAMES = [
+    "Nguyễn^Văn^Đức",
+    "NGUYEN^VAN^DUC",
+    "Đức^Nguyễn Văn",
+    "Nguyễn",
+    "Trần^Thị%An",
+    "Trần^Thi_An",
+    "An\\Bình",
+    "",
+    "Yamada^Tarou=山田^太郎",
+    "홍^길동",
+    "O'Neil^Ann",
+]
+TEXTS = ["", "A1", "a1", "A_1", "A%1", "A\\1", "AB1", "Ngực", "NGỰC", "a*b", "A?1", "İ", "ß"]
+DATES = ["", "20260101", "20260102", "20251231", "19991231"]
+TIMES = ["", "08", "0830", "083000", "083000.000000", "083000.5", "083001", "2359", "235959"]
+NUMBERS = ["", "1", "2", "-1", "007", "12.0", "99999999999"]
+MODALITIES = ["CT", "MR", "SR", "ct"]
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Studies in which every value above occurs, with neighbours that differ in one."""
+    database = migrated_database(tmp_path_factory.mktemp("hospital"))
+    for n in range(44):
+        study = {
+            "PatientID": TEXTS[n % 13],
+            "IssuerOfPatientID": f"I{n}",
+            "PatientName": NAMES[n % 11],
+            "PatientBirthDate": DATES[n % 5],
+            "PatientSex": ["M", "F", ""][n % 3],
+            "StudyDate": DATES[n * 3 % 5],
+            "StudyTime": TIMES[n % 9],
+            "AccessionNumber": TEXTS[n % 13],
+            "StudyID": TEXTS[n * 5 % 13],
+            "StudyDescription": TEXTS[n * 7 % 13],
+            "ReferringPhysicianName": NAMES[n * 3 % 11],
+        }
+        for series in (1, 2):
+            values = study | {
+                "Modality": MODALITIES[(n + series) % 4],
+                "SeriesNumber": NUMBERS[(n + series) % 7],
+                "SeriesDescription": TEXTS[(n + series) % 13],
+                "SeriesDate": DATES[(n + series) % 5],
+                "SeriesTime": TIMES[(n + series) % 9],
+                "InstanceNumber": NUMBERS[n % 7],
+                "ContentTime": TIMES[n * 2 % 9],
+            }
+            facility = "ELSEWHERE" if n % 4 == 0 else "LOCAL"
+            sop_class = SR if series == 2 and n % 2 else "1.2.840.10008.5.1.4.1.1.2"
+            write(database, record(n, series, sop_class_uid=sop_class, facility=facility, attributes=values))
+    yield database
+    database.close()
+
+
+def found(database: Database, query: Query, facilities: frozenset[str] | None = None) -> Page:
+    with database.read() as connection:
+        return find(connection, query, facilities=facilities)
+
+
+NAME_KEYS = [
+    "nguyen van duc",
+    "Nguyễn^*",
+    "*Đức",
+    "Ng?yễn*",
+    "duc nguyen van",
+    "van",
+    "*v*n*",
+    "TRẦN^THỊ%AN",
+    "thi_an",
+    "an\\b?nh",
+    "太郎",
+    "山田*",
+    "홍^?동",
+    "홍^길?",
+    "^^",
+    "?",
+    "*^Văn^*",
+    "O'N*",
+    "ann o neil",
+]
+keys = {
+    Matching.UID: st.lists(st.integers(0, 50).map(uid), min_size=1, max_size=3).map("\\".join),
+    Matching.TEXT: st.one_of(st.sampled_from(TEXTS), st.text("Aa1*?%_\\Ngựcİß", max_size=4)),
+    Matching.NAME: st.one_of(st.sampled_from(NAME_KEYS), st.text("nNgđ ^*?%_\\an", max_size=6)),
+    Matching.DATE: st.tuples(st.sampled_from(DATES), st.sampled_from(["", "-"]), st.sampled_from(DATES)).map("".join),
+    Matching.TIME: st.tuples(st.sampled_from(TIMES), st.sampled_from(["", "-"]), st.sampled_from(TIMES)).map("".join),
+    Matching.NUMBER: st.sampled_from(NUMBERS),
+    Matching.CODES: st.lists(st.sampled_from([*MODALITIES, SR, "C%", "_T", "M"]), min_size=1, max_size=2).map(
+        "\\".join
+    ),
+}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    level = draw(st.sampled_from(list(Level)))
+    levels = {level, *level.parents}
+    keywords = [k for k, a in BY_KEYWORD.items() if a.matching is not Matching.NONE and a.level in levels]
+    chosen = draw(st.lists(st.sampled_from(keywords), min_size=1, max_size=2, unique=True))
+    texts = {keyword: draw(keys[BY_KEYWORD[keyword].matching]) for keyword in chosen}
+    fuzzy, case_sensitive = draw(st.booleans()), draw(st.booleans())
+    try:
+        return Query.build(level, texts, fuzzy=fuzzy, case_sensitive=case_sensitive)
+    except InvalidQueryError:
+        return Query(level)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=queries(), facilities=st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()]))
+def test_sql_finds_what_the_reference_matcher_finds(
+    hospital: Database, query: Query, facilities: frozenset[str] | None
+) -> None:
+    everything = found(hospital, Query(query.level), facilities).matches
+    expected = [match.values for match in everything if matches(query, match.values)]
+    assert [match.values for match in found(hospital, query, facilities).matches] == expected
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_every_attribute_of_the_level_comes_back(hospital: Database, level: Level) -> None:
+    levels = {level, *level.parents}
+    expected = {keyword for keyword, a in BY_KEYWORD.items() if a.level in levels}
+    for match in found(hospital, Query(level)).matches:
+        assert set(match.values) == expected
+
+
+def test_studies_come_newest_first_and_dateless_last(hospital: Database) -> None:
+    values = [match.values for match in found(hospital, Query(Level.STUDY)).matches]
+    dates = [value["StudyDate"] for value in values]
+    assert dates == sorted(dates, reverse=True)
+    assert dates[-1] == ""
+
+
+def test_pages_cover_everything_once(hospital: Database) -> None:
+    everything = found(hospital, Query(Level.IMAGE))
+    assert not everything.has_more
+    collected: list[str] = []
+    for offset in range(0, len(everything.matches), 7):
+        page = found(hospital, Query(Level.IMAGE, limit=7, offset=offset))
+        collected += [match.values["SOPInstanceUID"] for match in page.matches]
+        assert page.has_more == (offset + 7 < len(everything.matches))
+    assert collected == [match.values["SOPInstanceUID"] for match in everything.matches]
+
+
+def test_other_facilities_do_not_exist(hospital: Database) -> None:
+    local = found(hospital, Query(Level.STUDY), frozenset({"LOCAL"})).matches
+    assert {match.facility for match in local} == {"LOCAL"}
+    assert len(local) == 33
+    assert found(hospital, Query(Level.STUDY), frozenset()).matches == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "fuzzy", "names"),
+    [
+        ("nguyen van duc", False, {"Nguyễn^Văn^Đức", "NGUYEN^VAN^DUC", "Đức^Nguyễn Văn"}),
+        ("Nguyễn^*", False, {"Nguyễn^Văn^Đức", "NGUYEN^VAN^DUC", "Đức^Nguyễn Văn", "Nguyễn"}),
+        ("an", False, set()),
+        ("an", True, {"Trần^Thi_An", "An\\Bình", "O'Neil^Ann"}),
+        ("duc nguyen", True, {"Nguyễn^Văn^Đức", "NGUYEN^VAN^DUC", "Đức^Nguyễn Văn"}),
+    ],
+)
+def test_names_are_found_as_settled(hospital: Database, key: str, fuzzy: bool, names: set[str]) -> None:
+    page = found(hospital, Query.build(Level.STUDY, {"PatientName": key}, fuzzy=fuzzy))
+    assert {match.values["PatientName"] for match in page.matches} == names
+
+
+def test_a_time_of_the_minute_lies_in_a_range_of_seconds(tmp_path: Path) -> None:
+    database = migrated_database(tmp_path)
+    write(database, record(attributes={"StudyTime": "0830"}))
+    for key in ("083000-083059", "0830", "08-09", "083000.000-", "-0830"):
+        assert found(database, Query.build(Level.STUDY, {"StudyTime": key})).matches, key
+    assert not found(database, Query.build(Level.STUDY, {"StudyTime": "083001-"})).matches
+    database.close()
