@@ -5,8 +5,10 @@ import socket
 import threading
 from collections.abc import Sequence
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.gateway import open_gateway
@@ -48,11 +50,45 @@ def prepared(listening: socket.socket) -> socket.socket:
     return listening
 
 
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 that waits for a request's headers, but not for ever: who dribbles them is cut off (promises B15)."""
+
+    header_deadline_s = 30.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; between the first and the last byte of the headers the deadline runs."""
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._wait_for_headers()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_headers(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.header_deadline_s, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """Return a server for `app`; whoever starts it owns the signals and the log."""
     settings = uvicorn.Config(
         app,
-        http="h11",
+        http=PatientProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

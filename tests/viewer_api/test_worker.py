@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 from time import monotonic, sleep
+from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from pacs_gateway.config import compose, load_settings
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.migrate import migrate
+from tests.viewer_api.site import Site
+from viewer_api.worker import PatientProtocol
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,3 +70,26 @@ def test_a_start_without_an_index_ends_with_a_clear_line(tmp_path: Path) -> None
     assert process.returncode == 1
     assert "pacs-gateway migrate" in process.stderr
     assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("pieces", [[b""], [b"GET"], [b"GET / HTTP/1.1\r\n", b"A: 1\r\n", b"B: 2\r\n"]])
+def test_who_dribbles_a_request_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]) -> None:
+    monkeypatch.setattr(PatientProtocol, "header_deadline_s", 0.3)
+    address = urlsplit(site.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        try:
+            assert connection.recv(100) == b""
+        except ConnectionResetError:
+            return
+
+
+def test_a_connection_that_is_kept_alive_serves_request_after_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "header_deadline_s", 0.3)
+    with site.client() as client:
+        deadline = monotonic() + 1.0
+        while monotonic() < deadline:
+            assert client.get("/healthz").status_code == 200
