@@ -22,6 +22,7 @@ from pacs_gateway.archive.stored import Holdings
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, instance_metadata, series, series_derived, study
 from pacs_gateway.errors import NotFoundError
+from pacs_gateway.index.studies import joined
 from pacs_gateway.jobs.queue import enqueue
 
 _log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ def _versions(connection: Connection, sop_uid: str) -> list[RowMapping]:
 
 
 def _count(connection: Connection, series_key: int, change: int) -> None:
-    """Change the counts above an instance by one, the series' own appearance in its study included."""
+    """Change the counts and sets above an instance whose state changed, its series' appearance included."""
     row = connection.execute(
         update(series)
         .where(series.c.id == series_key)
@@ -215,10 +216,22 @@ def _count(connection: Connection, series_key: int, change: int) -> None:
         .returning(series.c.study_key, series.c.n_instances)
     ).one()
     appears = 1 if change > 0 and row.n_instances == 1 else -1 if change < 0 and row.n_instances == 0 else 0
+    shown = (
+        select(series.c.modality, instance.c.sop_class_uid)
+        .join_from(series, instance, instance.c.series_key == series.c.id)
+        .where(series.c.study_key == row.study_key, instance.c.state == "current")
+        .distinct()
+    )
+    codes = connection.execute(shown).all()
     connection.execute(
         update(study)
         .where(study.c.id == row.study_key)
-        .values(n_instances=study.c.n_instances + change, n_series=study.c.n_series + appears)
+        .values(
+            n_instances=study.c.n_instances + change,
+            n_series=study.c.n_series + appears,
+            modalities=joined("\\", (code.modality for code in codes)),
+            sop_classes=joined("\\", (code.sop_class_uid for code in codes)),
+        )
     )
 
 

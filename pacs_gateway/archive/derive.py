@@ -211,6 +211,10 @@ class Derive:
         digest = hashlib.sha256(body).hexdigest()
         self._store.put(derived_key(digest, _METADATA_NAME), body)
         with self._database.write() as connection:
+            now_at = connection.execute(select(series.c.revision).where(series.c.id == series_key)).scalar_one()
+            if now_at != revision:
+                # Something arrived, or another content became current, since the rows were read: its job comes next.
+                return
             old = connection.execute(
                 select(series_derived.c.metadata_digest).where(series_derived.c.series_key == series_key)
             ).scalar_one_or_none()

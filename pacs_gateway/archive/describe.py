@@ -8,6 +8,7 @@ PS3.3 C.12.1 (SOP Common), C.7 (image modules), PS3.5 10 (transfer syntaxes)
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -85,7 +86,7 @@ def describe(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Descriptio
 def _attributes(buffer: Buffer, found: Scan, *, big_endian: bool) -> dict[str, str]:
     charset_element = found.elements.get(_CHARACTER_SET)
     terms = _raw(buffer, charset_element).decode("ascii", "replace") if charset_element else ""
-    charset = CharacterSet(clean(terms))
+    charset = _character_set(clean(terms))
     attributes: dict[str, str] = {}
     for tag, element in found.elements.items():
         attribute = _READ.get(tag)
@@ -96,11 +97,19 @@ def _attributes(buffer: Buffer, found: Scan, *, big_endian: bool) -> dict[str, s
             attributes[attribute.keyword] = _unsigned_text(raw, big_endian=big_endian)
         elif attribute.vr in _ENCODED_VRS:
             attributes[attribute.keyword] = charset.decode(raw)
+        elif attribute.vr == "UI":
+            # Padding goes, anything else stays to be refused: two UIDs must not become one by cleaning.
+            attributes[attribute.keyword] = raw.decode("latin-1").strip("\0 ")
         else:
             text = clean(raw.decode("latin-1"))
             # ACR-NEMA wrote 2026.11.22 and 14:30:05; the index compares dates and times as text.
             attributes[attribute.keyword] = text.translate(_OLD_SEPARATORS.get(attribute.vr, {}))
     return attributes
+
+
+@lru_cache(maxsize=64)
+def _character_set(terms: str) -> CharacterSet:
+    return CharacterSet(terms)
 
 
 def _raw(buffer: Buffer, element: Element) -> bytes:

@@ -1,6 +1,8 @@
 """Importing files, folders and ZIP archives; one bad file does not stop the rest."""
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -86,10 +88,13 @@ def _import(ingest: Ingest, candidate: _Candidate, origin: Origin) -> Imported:
         return Imported(candidate.name, None, str(error))
     except (
         OSError,
+        EOFError,
+        lzma.LZMAError,
         zipfile.BadZipFile,
+        zlib.error,
         NotImplementedError,
         RuntimeError,
-    ) as error:  # as zipfile raises
+    ) as error:  # as zipfile and its decompressors raise
         return Imported(candidate.name, None, f"cannot be read: {type(error).__name__}")
     return Imported(candidate.name, stored.outcome)
 
@@ -139,13 +144,13 @@ def _of_archive(path: Path) -> Iterator[_Candidate | Imported]:
         if entry.file_size > limit:
             yield Imported(name, None, "the archive's entry is packed beyond reason")
             continue
-        yield _Candidate(name, partial(_open_entry, path, entry.filename), max_bytes=entry.file_size)
+        yield _Candidate(name, partial(_open_entry, path, entry), max_bytes=entry.file_size)
 
 
 @contextmanager
-def _open_entry(path: Path, name: str) -> Iterator[IO[bytes]]:
-    # Each thread opens the archive for itself: a shared one reads under a lock.
-    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+def _open_entry(path: Path, entry: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    # Each thread opens the archive for itself: a shared one reads under a lock. By entry, for names may repeat.
+    with zipfile.ZipFile(path) as archive, archive.open(entry) as file:
         yield file
 
 

@@ -8,7 +8,7 @@ import hashlib
 import mmap
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from itertools import count
 import orjson
 
 from pacs_gateway.archive.describe import Description, describe, is_deflated
+from pacs_gateway.archive.scan import Buffer
 from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
 from pacs_gateway.domain.uids import check_uid, is_uid
@@ -29,6 +30,8 @@ _MAX_INFLATED_BYTES = 1 << 30
 _MAX_INFLATION = 100
 _INFLATE_FLOOR_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
+# Up to here an object is gathered in memory and written at once: mapping a file costs more than copying so little.
+_SMALL_BYTES = 128 * 1024
 # How long somebody who waits for the index waits for it.
 _INDEX_DEADLINE_S = 30.0
 
@@ -112,8 +115,8 @@ class Reception:
         self._received_at = ingest.clock()
         self._hash = hashlib.sha256()
         self._head = _encode_head(announced, origin, self._received_at)
-        self._pending_head = True
-        self._fd = ingest.directory.create_file()
+        self._small: bytearray | None = bytearray()
+        self._fd = -1
 
     def write(self, data: bytes | memoryview) -> None:
         """Append the next bytes of the data set.
@@ -126,11 +129,14 @@ class Reception:
             The disk does not take it.
         """
         self._hash.update(data)
-        if self._pending_head:
-            self._pending_head = False
-            _write_all(self._fd, [self._head, data])
-        else:
+        if self._small is None:
             _write_all(self._fd, [data])
+        elif len(self._small) + len(data) <= _SMALL_BYTES:
+            self._small += data
+        else:
+            self._fd = self._ingest.directory.create_file()
+            _write_all(self._fd, [self._head, self._small, data])
+            self._small = None
 
     def finish(self, *, wait_for_index: bool = False) -> Stored:
         """Check, describe and publish what was written; on return it is durable.
@@ -149,6 +155,9 @@ class Reception:
         """
         try:
             record = self._describe()
+            if self._small is not None:
+                self._fd = self._ingest.directory.create_file()
+                _write_all(self._fd, [self._head, self._small])
             entry = self._ingest.directory.publish(self._fd, self._ingest.entry_name(self._received_at, record.digest))
         finally:
             self.discard()
@@ -161,16 +170,19 @@ class Reception:
             raise UnavailableError("the object is safe but not indexed yet") from error
 
     def discard(self) -> None:
-        """Close the file; what was not published is gone. Idempotent."""
+        """Drop what was not published. Idempotent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
     def _describe(self) -> InstanceRecord:
-        size = os.fstat(self._fd).st_size
-        if self._pending_head or size <= len(self._head):
-            raise InvalidInstanceError("the data set is empty")
-        description = describe_file(self._fd, len(self._head), self._announced.transfer_syntax_uid)
+        start, syntax = len(self._head), self._announced.transfer_syntax_uid
+        if self._small is None:
+            size = os.fstat(self._fd).st_size
+            description = describe_file(self._fd, start, syntax)
+        else:
+            size = start + len(self._small)
+            description = _describe_bytes(self._head + self._small, start, syntax)
         record = make_record(
             description,
             transfer_syntax_uid=self._announced.transfer_syntax_uid,
@@ -194,6 +206,9 @@ class Reception:
         """Rewrite the file with a head that agrees with its data set: a file's own meta information did not."""
         announced = Announced(record.transfer_syntax_uid, record.sop_class_uid, record.sop_instance_uid)
         head = _encode_head(announced, self._origin, self._received_at)
+        if self._small is not None:
+            self._head, self._announced = head, announced
+            return self._describe()
         fd = self._ingest.directory.create_file()
         try:
             _write_all(fd, [head])
@@ -270,22 +285,26 @@ def describe_file(fd: int, start: int, transfer_syntax_uid: str) -> Description:
     InvalidInstanceError, InvalidUidError
         As ``describe``.
     """
-    if is_deflated(transfer_syntax_uid):
-        description = describe(_inflated(fd, start), 0, transfer_syntax_uid)
-        return Description(description.attributes, description.frames, os.fstat(fd).st_size)
     with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as buffer:
+        return _describe_bytes(buffer, start, transfer_syntax_uid)
+
+
+def _describe_bytes(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Description:
+    if not is_deflated(transfer_syntax_uid):
         return describe(buffer, start, transfer_syntax_uid)
+    description = describe(_inflated(buffer, start), 0, transfer_syntax_uid)
+    # Nothing of the inflated data set has a place in the file.
+    return Description(description.attributes, description.frames, len(buffer))
 
 
-def _inflated(fd: int, start: int) -> bytes:
+def _inflated(buffer: Buffer, start: int) -> bytes:
     """Return the inflated data set (PS3.5 A.5), refusing what grows beyond reason."""
-    size = os.fstat(fd).st_size - start
-    limit = min(_MAX_INFLATED_BYTES, max(size * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
+    limit = min(_MAX_INFLATED_BYTES, max((len(buffer) - start) * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = bytearray()
     position = start
     try:
-        while not inflater.eof and (chunk := os.pread(fd, _CHUNK_BYTES, position)):
+        while not inflater.eof and (chunk := buffer[position : position + _CHUNK_BYTES]):
             position += len(chunk)
             while chunk and len(inflated) <= limit:
                 inflated += inflater.decompress(chunk, _CHUNK_BYTES)
@@ -294,6 +313,8 @@ def _inflated(fd: int, start: int) -> bytes:
                 raise InvalidInstanceError("not decodable: the deflated data set grows beyond its limit")
     except zlib.error as error:
         raise InvalidInstanceError("not decodable: the data set is not deflated") from error
+    if not inflater.eof:
+        raise InvalidInstanceError("truncated: the deflated data set has no end")
     return bytes(inflated)
 
 
@@ -354,14 +375,14 @@ def _encode_head(announced: Announced, origin: Origin, received_at: datetime) ->
 
 def decode_reception(private: bytes, default_facility: str) -> tuple[Origin, datetime]:
     """Return origin and time from the private information of a stored object's head."""
-    with suppress(orjson.JSONDecodeError, KeyError, ValueError, TypeError):
+    with suppress(orjson.JSONDecodeError, KeyError, ValueError, TypeError, OverflowError, OSError):
         facts = orjson.loads(private)
         origin = Origin(Method(facts["method"]), facts["facility"], facts["source"], facts["address"])
         return origin, datetime.fromtimestamp(facts["received_at"] / 1_000_000, UTC)
     return Origin(Method.IMPORT, default_facility), now()
 
 
-def _write_all(fd: int, pieces: list[bytes | memoryview]) -> None:
+def _write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
     with spool_errors("writing to the spool"):
         rest = sum(len(piece) for piece in pieces) - os.writev(fd, pieces)
         while rest:

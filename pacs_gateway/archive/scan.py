@@ -27,6 +27,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # VRs with two reserved bytes and a 32-bit length in explicit VR (PS3.5 7.1.2)
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _MAX_DEPTH = 64
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ class _Walker:
         if position >= end:
             raise InvalidInstanceError("the data set is empty")
         while position < end:
+            # No data set has elements of group 0000 (PS3.5 7.1): some writers pad the file with zeros.
+            if self._buffer[position : position + 2] in (b"\0", b"\0\0"):
+                self._check_padding(position)
+                break
             tag, vr, value, length = self._header(position, implicit=self._implicit)
             if tag in PIXEL_ELEMENTS:
                 found.pixel_tag = tag
@@ -103,8 +108,6 @@ class _Walker:
             if stop > end:
                 raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
             position = stop
-            if found.pixel_tag is not None and position < end and self._is_padding(position):
-                break
         return found
 
     def _header(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
@@ -169,7 +172,7 @@ class _Walker:
         # Some senders leave the delimiter out; every fragment that was announced is there.
         return tuple(items), position
 
-    def _is_padding(self, position: int) -> bool:
-        """Return whether only zeros follow: some writers pad the file behind the last element."""
-        tail = self._buffer[position : position + 4096]
-        return not any(tail) and (self._end - position <= len(tail) or not any(self._buffer[position:]))
+    def _check_padding(self, position: int) -> None:
+        for start in range(position, self._end, _CHUNK_BYTES):
+            if any(self._buffer[start : start + _CHUNK_BYTES]):
+                raise InvalidInstanceError("not decodable: something that is not an element of a data set")

@@ -28,7 +28,7 @@ from pacs_gateway.errors import (
     UnavailableError,
 )
 from pacs_gateway.index.writer import IndexWriter
-from pacs_gateway.storage.spool import Spool, SpoolDirectory
+from pacs_gateway.storage.spool import Spool, SpoolDirectory, spool_errors
 from pacs_gateway.storage.store import ObjectStore, Upload, object_key
 
 _log = logging.getLogger(__name__)
@@ -132,11 +132,15 @@ class Recovery:
         """Adopt what is orphaned, give back what is empty; return how many instances were handed to the index."""
         n_indexed = 0
         for directory in self._spool.orphans():
+            try:
+                entries = directory.entries()
+                if entries:
+                    _log.warning("taking over %d spool entries of a process that is gone", len(entries))
+                n_indexed += self._index(entries)
+            except BaseException:
+                directory.close()  # an orphan again: the next round begins anew
+                raise
             self._adopted.append(directory)
-            entries = directory.entries()
-            if entries:
-                _log.warning("taking over %d spool entries of a process that is gone", len(entries))
-            n_indexed += self._index(entries)
         for directory in [d for d in self._adopted if not d.entries()]:
             self._adopted.remove(directory)
             directory.close(remove=True)
@@ -156,6 +160,8 @@ class Recovery:
                 continue
             try:
                 record = describe_entry(self._spool.path(entry), facility=self._facility)
+            except NotFoundError:
+                continue  # shipped and released meanwhile, by another process of this node
             except (InvalidInstanceError, InvalidUidError) as error:
                 _log.error("spool entry %s cannot be read back: %s", entry, error)
                 self.damaged.append(entry)
@@ -181,10 +187,13 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
 
     Raises
     ------
+    NotFoundError
+        It is not, or no longer, there.
     InvalidInstanceError, InvalidUidError
         It cannot be read back.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with spool_errors("reading the spool"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         decoded = decode_head(os.pread(fd, MAX_META_LENGTH, 0))
         if decoded is None:

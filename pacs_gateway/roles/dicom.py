@@ -19,8 +19,12 @@ def run(config: GatewayConfig, stop: threading.Event, descriptors: Sequence[int]
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     with open_gateway(config) as gateway:
         server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets)
-        serving = threading.Thread(target=server.serve, name="dicom-server")
-        serving.start()
-        stop.wait()
-        server.stop()
-        serving.join()
+        waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)
+        waiting.start()
+        # In the main thread, so that a server that cannot go on ends the process and the supervisor starts another.
+        server.serve()
+
+
+def _stop_server(server: DicomServer, stop: threading.Event) -> None:
+    stop.wait()
+    server.stop()

@@ -6,6 +6,7 @@ calls itself cannot forge a line.
 
 import logging
 import sys
+import warnings
 from typing import Literal
 
 import structlog
@@ -39,6 +40,8 @@ def configure_logging(*, level: str, log_format: LogFormat, role: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*processors, renderer])
     )
+    # pydicom warns with the values it does not like; they are patients' (promises B20).
+    warnings.simplefilter("ignore")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
