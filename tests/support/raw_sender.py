@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tests.support.scripted_peer import ScriptedPeer, context, context_results, p_data, pdv, store_rq
+from tests.support.scripted_peer import VERIFICATION, ScriptedPeer, context, context_results, p_data, pdv, store_rq
 
 _FRAGMENT_BYTES = 60_000
 _ERROR_COMMENT = 0x902
@@ -30,11 +30,15 @@ class RawSender:
         sop_class_uid: str,
         transfer_syntax_uid: str,
         calling: str = "RAWSENDER",
+        also_echoes: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
         self._sop_class_uid = sop_class_uid
         self._peer = ScriptedPeer(port, timeout_s=timeout_s)
-        accept = self._peer.associate(context(1, sop_class_uid, (transfer_syntax_uid,)), calling=calling)
+        contexts = [context(1, sop_class_uid, (transfer_syntax_uid,))]
+        if also_echoes:
+            contexts.append(context(3, VERIFICATION))
+        accept = self._peer.associate(*contexts, calling=calling)
         self._accepted = context_results(accept)[1][0] == 0
         self._n_sent = 0
 

@@ -1,0 +1,87 @@
+"""Connections that say next to nothing, or lie about what comes: everybody else is served all the same."""
+
+import logging
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.running_gateway import RunningGateway, running_gateway
+from tests.support.scripted_peer import ScriptedPeer
+from tests.support.storescu import echo
+
+_log = logging.getLogger(__name__)
+
+pytestmark = pytest.mark.peer("dcmtk")
+
+N_STALLED = 200
+_ECHO_DEADLINE_S = 5.0
+"""Five times the promise: 1 s."""
+_FLAT_BYTES = 64 << 20
+_FOUR_GIB = 0xFFFFFFFF
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with running_gateway(tmp_path_factory.mktemp("stalled")) as gateway:
+        yield gateway
+
+
+def resident_bytes(gateway: RunningGateway) -> dict[int, int]:
+    """Return the resident memory of each process that listens to devices."""
+    return {child.pid: _resident(child.pid) for child in gateway.children("dicom")}
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith("VmRSS:"))
+    return int(kib) * 1024
+
+
+def assert_served(gateway: RunningGateway, n_echoes: int = 5) -> None:
+    """C-ECHO is answered in time, every time."""
+    answers = [echo(gateway.dicom_port) for _ in range(n_echoes)]
+    _log.info("C-ECHO after %.2f s at most", max(seconds for _, seconds in answers))
+    assert all(answered for answered, _ in answers)
+    assert max(seconds for _, seconds in answers) < _ECHO_DEADLINE_S
+
+
+def assert_flat(gateway: RunningGateway, before: dict[int, int]) -> None:
+    """No listening process has grown, and none was started again."""
+    after = resident_bytes(gateway)
+    assert after.keys() == before.keys()
+    growth = max(after[pid] - before[pid] for pid in before)
+    _log.info("grown by %d bytes at most", growth)
+    assert growth < _FLAT_BYTES
+
+
+def test_connections_that_stall_after_three_bytes_keep_nobody_out(gateway: RunningGateway) -> None:
+    assert echo(gateway.dicom_port)[0]
+    before = resident_bytes(gateway)
+    with ExitStack() as stack:
+        for _ in range(N_STALLED):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.dicom_port), 10))
+            sock.sendall(b"\x01\x00\x00")
+
+        assert_served(gateway)
+        assert_flat(gateway, before)
+
+
+@pytest.mark.parametrize("after_association", [False, True], ids=["as the first PDU", "within an association"])
+def test_a_pdu_that_claims_four_gib_is_cut_off(gateway: RunningGateway, after_association: bool) -> None:
+    assert echo(gateway.dicom_port)[0]
+    before = resident_bytes(gateway)
+    kind = 4 if after_association else 1
+    with ExitStack() as stack:
+        peers = [stack.enter_context(ScriptedPeer(gateway.dicom_port)) for _ in range(8)]
+        for peer in peers:
+            if after_association:
+                peer.associate()
+            peer.send(struct.pack(">BBL", kind, 0, _FOUR_GIB), bytes(100))
+
+        assert all(peer.is_closed() for peer in peers)
+        assert_served(gateway)
+        assert_flat(gateway, before)
