@@ -21,6 +21,8 @@ from pacs_gateway.jobs.worker import Handler
 from pacs_gateway.storage.spool import Spool, SpoolDirectory
 from pacs_gateway.storage.store import ObjectStore
 
+# Microseconds: rows are there within a second, and the batches of a series that streams in share one job.
+_DERIVE_AFTER = 500_000
 INSTANCES_STORED = "instances-stored"
 """Kind of the event; its subject is the study's UID."""
 
@@ -98,6 +100,6 @@ class Archive:
 
     def _follow_up(self, connection: Connection, result: BatchResult) -> None:
         at = microseconds(self._clock())
-        enqueue(connection, DERIVE, (str(key) for key in result.series_keys), run_at=at)
+        enqueue(connection, DERIVE, (str(key) for key in result.series_keys), run_at=at + _DERIVE_AFTER)
         enqueue(connection, COMPARE, (str(key) for key in result.pending_keys), run_at=at)
         announce(connection, INSTANCES_STORED, result.study_uids, at=at)

@@ -86,8 +86,10 @@ class _Walker:
         if position >= end:
             raise InvalidInstanceError("the data set is empty")
         while position < end:
-            # No data set has elements of group 0000 (PS3.5 7.1): some writers pad the file with zeros.
-            if self._buffer[position : position + 2] in (b"\0", b"\0\0"):
+            # No data set has elements of group 0000 (PS3.5 7.1): some writers pad the file with zeros. A single one
+            # that does not follow the pixels may be the beginning of an element.
+            ahead = self._buffer[position : position + 2]
+            if ahead == b"\0\0" or (ahead == b"\0" and found.pixel_tag is not None):
                 self._check_padding(position)
                 break
             tag, vr, value, length = self._header(position, implicit=self._implicit)
@@ -169,6 +171,8 @@ class _Walker:
                 raise InvalidInstanceError("truncated: the pixel data ends inside a fragment")
             items.append((value, length))
             position = value + length
+        if len(items) < 2:
+            raise InvalidInstanceError("truncated: the pixel data ends before its first fragment")
         # Some senders leave the delimiter out; every fragment that was announced is there.
         return tuple(items), position
 

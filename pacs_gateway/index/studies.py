@@ -127,8 +127,8 @@ class Parents:
 
     def _count_study(self, uid: str, n_series: int, n_instances: int, records: Sequence[InstanceRecord]) -> None:
         row = self._studies[uid]
-        modalities = _joined(row["modalities"], (r.attributes.get("Modality", "") for r in records))
-        sop_classes = _joined(row["sop_classes"], (r.sop_class_uid for r in records))
+        modalities = joined(row["modalities"], (r.attributes.get("Modality", "") for r in records))
+        sop_classes = joined(row["sop_classes"], (r.sop_class_uid for r in records))
         self._connection.execute(
             update(study)
             .where(study.c.id == row["id"])
@@ -325,7 +325,7 @@ def _completed_patient(values: Values, offered: Values) -> Values:
     return completed
 
 
-def _joined(codes: str, added: Iterable[str]) -> str:
+def joined(codes: str, added: Iterable[str]) -> str:
     """Return codes framed by backslashes, the new ones added, sorted."""
     known = set(codes.split("\\")) | {code for value in added for code in value.split("\\")}
     return "\\" + "".join(f"{code}\\" for code in sorted(known - {""}))

@@ -38,7 +38,7 @@ class WriterConfig:
     """How instances are gathered into transactions."""
 
     max_batch: int = 64
-    gather_s: float = 0.02
+    gather_s: float = 0.05
     """How long the first instance of a batch waits for company when nobody waits for it."""
 
 

@@ -49,19 +49,24 @@ class Job:
 def enqueue(connection: Connection, kind: str, keys: Iterable[str], *, run_at: int) -> None:
     """Ask for work in the caller's transaction.
 
-    A job that waits keeps its earlier time, one that runs will run again, a dead one gets another chance.
+    A job that waits runs at the earlier of both times (after a failure it keeps its back-off), one that runs will run
+    again at the new time, a dead one gets another chance.
     """
     rows = [{"kind": kind, "key": key, "run_at": run_at, "created_at": run_at} for key in sorted(set(keys))]
     if not rows:
         return
     statement = insert(connection, job)
     was_dead = job.c.state == JobState.DEAD
+    is_ahead = or_(
+        was_dead, job.c.state == JobState.RUNNING, and_(job.c.error.is_(None), job.c.run_at > statement.excluded.run_at)
+    )
     statement = statement.on_conflict_do_update(
         index_elements=[job.c.kind, job.c.key],
         set_={
             "generation": job.c.generation + 1,
             "state": case((was_dead, JobState.WAITING.value), else_=job.c.state),
             "attempts": case((was_dead, 0), else_=job.c.attempts),
+            "run_at": case((is_ahead, statement.excluded.run_at), else_=job.c.run_at),
         },
     )
     connection.execute(statement, rows)
@@ -84,7 +89,10 @@ class JobQueue:
         self._lease = round(lease_s * _SECOND)
 
     def lease(self, kinds: Sequence[str]) -> Job | None:
-        """Take the job that has been due longest, for `lease_s` seconds; None when nothing is due."""
+        """Take the job that has been due longest, for `lease_s` seconds; None when nothing is due.
+
+        A job whose last lease ran out, too, has taken its worker along `MAX_ATTEMPTS` times: it is put aside.
+        """
         at = self._now()
         due = or_(
             and_(job.c.state == JobState.WAITING, job.c.run_at <= at),
@@ -95,6 +103,12 @@ class JobQueue:
             if connection.execute(wanted.limit(1)).first() is None:
                 return None
         with self._database.write() as connection:
+            ran_out = and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at, job.c.attempts >= MAX_ATTEMPTS)
+            connection.execute(
+                update(job)
+                .where(job.c.kind.in_(kinds), ran_out)
+                .values(state=JobState.DEAD, lease_owner=None, lease_until=None, error="its worker ended or hung")
+            )
             chosen = wanted.order_by(job.c.run_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
             statement = (
                 update(job)
@@ -118,13 +132,14 @@ class JobQueue:
                 gone = connection.execute(delete(job).where(mine, job.c.generation == done.generation))
                 if gone.rowcount:
                     return
+            later = self._now() if again_at is None else again_at
             connection.execute(
                 update(job)
                 .where(job.c.id == done.id, job.c.lease_owner == self._owner)
                 .values(
                     state=JobState.WAITING,
                     attempts=0,
-                    run_at=again_at if again_at is not None else self._now(),
+                    run_at=case((job.c.generation != done.generation, job.c.run_at), else_=later),
                     lease_owner=None,
                     lease_until=None,
                     error=None,

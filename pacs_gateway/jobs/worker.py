@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from pacs_gateway.errors import GatewayError, UnavailableError
+from pacs_gateway.errors import GatewayError
 from pacs_gateway.jobs.queue import Job, JobQueue
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Worker:
         while not stop.is_set():
             try:
                 worked = self.run_one()
-            except UnavailableError as error:
+            except GatewayError as error:
                 _log.warning("the queue is away: %s", error)
                 worked = False
             if not worked:

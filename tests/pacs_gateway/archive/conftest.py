@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pacs_gateway.gateway import Gateway
+from tests.support.gateways import Clock, open_test_gateway
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, clock: Clock) -> Iterator[Gateway]:
+    with open_test_gateway(tmp_path, clock=clock) as opened:
+        yield opened

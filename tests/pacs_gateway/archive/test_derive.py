@@ -1,0 +1,161 @@
+"""What readers need is there: metadata row by row, then one object per series; thumbnails of images."""
+
+import gzip
+import json
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from sqlalchemy import func, select
+
+from pacs_gateway.access import Scope
+from pacs_gateway.database.schema.archive import instance_metadata, series_derived
+from pacs_gateway.errors import NotFoundError
+from pacs_gateway.gateway import Gateway
+from pacs_gateway.jobs.queue import JobState
+from tests.support.builders import Identity, encode, image, part10, report, uid
+from tests.support.gateways import ORIGIN, Clock, put, ship_all, work_all
+
+ALL = Scope(None)
+
+
+def metadata(gateway: Gateway, series: int = 1) -> tuple[list[dict[str, dict[str, object]]], str]:
+    (blob,) = gateway.archive.retrieve.metadata(ALL, study_uid=uid(1), series_uid=uid(1, series))
+    return json.loads(gzip.decompress(blob.body)), blob.etag
+
+
+def n_rows(gateway: Gateway) -> int:
+    with gateway.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(instance_metadata)).scalar_one())
+
+
+def has_object(gateway: Gateway) -> bool:
+    with gateway.database.read() as connection:
+        return connection.execute(select(series_derived.c.metadata_digest)).scalar() is not None
+
+
+def test_rows_come_at_once_and_one_object_when_the_series_is_quiet(gateway: Gateway, clock: Clock) -> None:
+    for n in (1, 2, 3):
+        put(gateway, image(Identity(instance=n)))
+    clock.move(0.5)
+    work_all(gateway)
+    assert (n_rows(gateway), has_object(gateway)) == (3, False)
+    before = metadata(gateway)
+    clock.move(4)
+    work_all(gateway)
+    assert (n_rows(gateway), has_object(gateway)) == (0, True)
+    assert metadata(gateway) == before
+    assert gateway.jobs.list() == ()
+
+
+def test_a_late_arrival_changes_the_etag_and_keeps_the_rest(gateway: Gateway, clock: Clock) -> None:
+    put(gateway, image(Identity(instance=2)))
+    clock.move(4)
+    work_all(gateway)
+    objects, etag = metadata(gateway)
+    clock.move(100)
+    put(gateway, image(Identity(instance=1)))
+    late = metadata(gateway)
+    assert late[0][1:] == objects
+    assert late[1] != etag
+    clock.move(4)
+    work_all(gateway)
+    assert metadata(gateway)[0] == late[0]
+    assert list(gateway.store.list("derived/")) != []
+
+
+def test_an_arrival_while_jobs_wait_has_its_row_within_a_second(gateway: Gateway, clock: Clock) -> None:
+    put(gateway, image(Identity(instance=1)))
+    clock.move(0.5)
+    work_all(gateway)
+    put(gateway, image(Identity(instance=2)))
+    clock.move(0.5)
+    work_all(gateway)
+    assert n_rows(gateway) == 2
+
+
+@pytest.mark.parametrize("is_shipped", [False, True])
+def test_metadata_is_what_pydicom_makes_of_the_object(gateway: Gateway, clock: Clock, is_shipped: bool) -> None:
+    ds = image(
+        Identity(extra={"EncapsulatedDocument": bytes(5000), "ICCProfile": bytes(10), "WindowCenter": ["40", "50"]})
+    )
+    put(gateway, ds)
+    if is_shipped:
+        ship_all(gateway)
+    clock.move(4)
+    work_all(gateway)
+    ((served,), _) = metadata(gateway)
+    expected = dcmread(BytesIO(part10(ds))).to_json_dict()
+    expected.pop("7FE00010")
+    large = served.pop("00420011")
+    expected.pop("00420011")
+    assert served.pop("00083002") == {"vr": "UI", "Value": ["1.2.840.10008.1.2.1"]}
+    assert served == expected
+    assert large["vr"] == "OB"
+    assert str(large["BulkDataURI"]).endswith(f"/instances/{ds.SOPInstanceUID}/bulkdata/00420011")
+    (stored,) = gateway.archive.retrieve.instances(ALL, study_uid=uid(1))
+    assert gateway.archive.retrieve.bulk(stored, "00420011") == (bytes(5000), "OB")
+
+
+def test_large_values_inside_sequences_are_referred_to(gateway: Gateway) -> None:
+    ds = report()
+    ds.ContentSequence[0].ContentSequence[0].EncapsulatedDocument = b"ab" * 3000
+    put(gateway, ds)
+    ((served,), _) = metadata(gateway)
+    outer = served["0040A730"]["Value"][0]  # type: ignore[index] # DICOM JSON
+    uri = outer["0040A730"]["Value"][0]["00420011"]["BulkDataURI"]
+    (stored,) = gateway.archive.retrieve.instances(ALL, study_uid=uid(1))
+    assert gateway.archive.retrieve.bulk(stored, uri.partition("/bulkdata/")[2])[0] == b"ab" * 3000
+
+
+@pytest.mark.parametrize("path", ["00420011", "0040A730", "0040A730/9/00420011", "x", "", "0040A730/0", "-1"])
+def test_bulk_data_that_is_not_there_is_not_found(gateway: Gateway, path: str) -> None:
+    put(gateway, report())
+    (stored,) = gateway.archive.retrieve.instances(ALL, study_uid=uid(1))
+    with pytest.raises(NotFoundError):
+        gateway.archive.retrieve.bulk(stored, path)
+
+
+def test_images_have_thumbnails_and_reports_none(gateway: Gateway, clock: Clock) -> None:
+    put(gateway, image())
+    put(gateway, report(Identity(series=2)))
+    for _ in range(2):  # before and after deriving
+        thumbnail = gateway.archive.retrieve.thumbnail(ALL, study_uid=uid(1))
+        assert Image.open(BytesIO(thumbnail.body)).format == "JPEG"
+        with pytest.raises(NotFoundError):
+            gateway.archive.retrieve.thumbnail(ALL, study_uid=uid(1), series_uid=uid(1, 2))
+        clock.move(4)
+        work_all(gateway)
+
+
+def test_a_derived_object_that_is_lost_is_made_again(gateway: Gateway, clock: Clock) -> None:
+    put(gateway, image())
+    clock.move(4)
+    work_all(gateway)
+    before = metadata(gateway)
+    for key in list(gateway.store.list("derived/")):
+        gateway.store.delete(key)
+    assert metadata(gateway)[0] == before[0]
+    assert gateway.archive.retrieve.thumbnail(ALL, study_uid=uid(1)).body
+
+
+def test_a_value_that_makes_no_sense_hides_nothing_else(gateway: Gateway, clock: Clock) -> None:
+    encoded = encode(image()).replace(b"IS\x02\x001 ", b"IS\x02\x00x ", 1)
+    reception = gateway.archive.ingest.receive_part10(ORIGIN)
+    reception.write(part10(image(), encoded=encoded))
+    reception.finish(wait_for_index=True)
+    clock.move(4)
+    work_all(gateway)
+    ((served,), _) = metadata(gateway)
+    assert served["00100020"] == {"vr": "LO", "Value": ["BN0001"]}
+    assert gateway.jobs.list(state=JobState.DEAD) == ()
+
+
+def test_other_facilities_see_nothing(gateway: Gateway) -> None:
+    put(gateway, image())
+    for scope in (Scope(frozenset({"HUE"})), Scope(frozenset())):
+        with pytest.raises(NotFoundError):
+            gateway.archive.retrieve.metadata(scope, study_uid=uid(1))
+        with pytest.raises(NotFoundError):
+            gateway.archive.retrieve.thumbnail(scope, study_uid=uid(1))
