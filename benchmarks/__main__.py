@@ -24,7 +24,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pacs-
 def main(arguments: Sequence[str]) -> int:
     """Run what `arguments` name and print the report; return the exit status."""
     options = _parser().parse_args(arguments)
-    chosen = NUMBERS if "all" in options.goals or not options.goals else options.goals
+    chosen = NUMBERS if "all" in options.goals else options.goals
     goals = [goal for goal in GOALS if goal.number in chosen]
     versions = _versions()
     wanted = [subject for subject in subjects(goals) if subject.side in versions]
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the gateway against its peers.")
-    parser.add_argument("goals", nargs="*", metavar="GOAL", choices=[*NUMBERS, "all", []], help=", ".join(NUMBERS))
+    parser.add_argument(
+        "goals", nargs="*", metavar="GOAL", default="all", choices=[*NUMBERS, "all"], help=", ".join(NUMBERS)
+    )
     parser.add_argument("--runs", type=int, default=5, help="how often each side does each work (5)")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the instances to send (1.0)")
     parser.add_argument("--cache", type=Path, default=_CACHE, help="samples and runs, on a real disk (%(default)s)")
