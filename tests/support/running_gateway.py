@@ -159,7 +159,9 @@ class RunningGateway:
 
     def client(self) -> httpx.Client:
         """Return a client that acts as the administrator."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=60)
+        is_open = self._environment.get("PACS_AUTH") == "off"
+        headers = {} if is_open else {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def spooled(self) -> list[Path]:
         """Return the entries that wait in the spool."""
