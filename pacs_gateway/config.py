@@ -119,7 +119,7 @@ def load_settings(
         for name, value in (os.environ if environment is None else environment).items()
         if name.startswith(PREFIX) and value != ""
     }
-    data_dir = Path(from_flags.get("data_dir") or from_environment.get("data_dir") or "pacs-data")
+    data_dir = Path(from_flags.get("data_dir") or from_environment.get("data_dir") or "pacs-data").expanduser()
     from_file = _read_toml(config_file, data_dir)
     origins = [("pacs.toml", from_file), ("environment", from_environment), ("flag", from_flags)]
     values: dict[str, Any] = {}
@@ -149,6 +149,8 @@ def compose(settings: Settings) -> GatewayConfig:
     """
     data = settings.data_dir
     ae_titles = tuple(title.strip() for title in settings.ae_title.split(",") if title.strip())
+    if not ae_titles:
+        raise ConfigurationError("PACS_AE_TITLE: name at least one AE title")
     workers = settings.dicom_workers
     return GatewayConfig(
         data_dir=data,
@@ -199,12 +201,15 @@ def _read_toml(config_file: Path | None, data_dir: Path) -> dict[str, Any]:
         if config_file is None:
             return {}
         raise ConfigurationError(f"there is no configuration file {path}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
 
 
 def _masked(name: str, value: str) -> str:
-    if name not in _SECRETS or "@" not in value:
+    """Return a value as it may be shown: of a secret URL that names more than a file, the scheme alone."""
+    if name not in _SECRETS or not ("@" in value or "?" in value):
         return value
-    scheme, _, rest = value.partition("://")
-    return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    scheme, separator, _ = value.partition("://")
+    return f"{scheme}://***" if separator else "***"

@@ -19,6 +19,7 @@ from time import monotonic
 from types import FrameType
 
 from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.roles.lifeline import SUPERVISOR_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Supervisor:
 
     def __init__(self, programs: Sequence[Program], environment: Mapping[str, str]) -> None:
         self._children = [_Child(program) for program in programs]
-        self._environment = dict(os.environ) | dict(environment)
+        self._environment = dict(os.environ) | dict(environment) | {SUPERVISOR_VARIABLE: str(os.getpid())}
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -128,8 +129,14 @@ class Supervisor:
 
     def _end(self) -> None:
         """Ask every child to finish; the last ones, who take over from the others, go last."""
-        running = [child.process for child in self._children if child.process is not None]
         deadline = monotonic() + _KILL_AFTER_S
+        receiving = [child.process for child in self._children if child.process and child.program.sockets]
+        others = [child.process for child in self._children if child.process and not child.program.sockets]
+        for running in (receiving, others):
+            self._end_all(running, deadline)
+
+    @staticmethod
+    def _end_all(running: "Sequence[subprocess.Popen[bytes]]", deadline: float) -> None:
         for process in running:
             process.terminate()
         for process in running:

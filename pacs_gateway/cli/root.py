@@ -24,7 +24,7 @@ from pacs_gateway.cli import (
     user,
 )
 from pacs_gateway.config import load_settings
-from pacs_gateway.errors import GatewayError, InvalidQueryError
+from pacs_gateway.errors import ConfigurationError, GatewayError, InvalidQueryError
 from pacs_gateway.telemetry.log import configure_logging
 
 app = typer.Typer(
@@ -89,6 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         return _said(error, debug=debug, status=2)
     except GatewayError as error:
         return _said(error, debug=debug, status=1)
+    except OSError as error:  # a path of this command line, or a folder of the settings
+        where = f"{error.filename}: " if error.filename else ""
+        return _said(ConfigurationError(f"{where}{error.strerror or error}"), debug=debug, status=1)
     return status if isinstance(status, int) else 0
 
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from pacs_gateway.database.gate import WriteGate
@@ -36,14 +37,14 @@ class Database:
     """The index's database, shared by all threads of a process."""
 
     def __init__(self, config: DatabaseConfig) -> None:
-        url = make_url(config.url)
-        if url.get_backend_name() != "sqlite" or not url.database:
-            raise ConfigurationError("the database URL must name an SQLite file: sqlite:////path/index.db")
-        self.url = url
-        path = Path(url.database)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_network_filesystem(path.parent)
-        self._gate = WriteGate(path.with_name(path.name + ".gate"))
+        self.url = _checked_url(config.url)
+        path = Path(str(self.url.database))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_network_filesystem(path.parent)
+            self._gate = WriteGate(path.with_name(path.name + ".gate"))
+        except OSError as error:
+            raise ConfigurationError(f"the index cannot be kept at {path}: {error.strerror}") from error
         self._writer = self._engine(pool_size=1, begin="BEGIN IMMEDIATE", query_only=False)
         self._readers = self._engine(pool_size=config.readers, begin="BEGIN", query_only=True)
 
@@ -125,6 +126,18 @@ class Database:
         return engine
 
 
+def _checked_url(text: str) -> URL:
+    """Return the URL of an SQLite file; a refused one may hold a password and is not repeated."""
+    try:
+        url = make_url(text)
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    except (ArgumentError, ValueError):
+        is_file = False
+    if not is_file:
+        raise ConfigurationError("the database URL must name an SQLite file: sqlite:////path/index.db")
+    return url
+
+
 def _lower(text: str | int | float | bytes | None) -> str | int | float | bytes | None:
     return text.lower() if isinstance(text, str) else text
 
@@ -134,6 +147,8 @@ def _translated() -> Iterator[None]:
     """Turn the driver's errors into ours; the driver's own stays in ``__cause__``."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise UnavailableError("all connections to the index are in use") from error
     except (OperationalError, InterfaceError) as error:
         if "full" in str(error.orig):
             raise CapacityError("the index has no space left") from error
@@ -150,6 +165,7 @@ def _refuse_network_filesystem(directory: Path) -> None:
     best = ("", "")
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _, mount_point, kind, *_ = line.split(" ")
+        mount_point = mount_point.replace("\\040", " ")  # proc(5)
         if where.is_relative_to(mount_point) and len(mount_point) >= len(best[0]):
             best = (mount_point, kind)
     if best[1] in _NETWORK_FILESYSTEMS:

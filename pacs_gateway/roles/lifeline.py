@@ -6,14 +6,16 @@ import signal
 import threading
 from types import FrameType
 
+SUPERVISOR_VARIABLE = "GATEWAY_SUPERVISOR"
+"""Names the environment variable in which a supervisor tells its children its process ID."""
 _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent is gone."""
-    parent = os.getppid()
+    parent = int(os.environ.get(SUPERVISOR_VARIABLE) or os.getppid())
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it died in between
+    if os.getppid() != parent:  # it died before the kernel was asked
         os.kill(os.getpid(), signal.SIGTERM)
 
 

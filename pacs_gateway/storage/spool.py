@@ -132,17 +132,20 @@ class SpoolDirectory:
     @classmethod
     def create(cls, root: Path) -> Self:
         """Make a directory with a name nobody had before, and lock it."""
-        path = root / secrets.token_hex(8)
-        with spool_errors("opening the spool"):
-            path.mkdir(mode=0o750)
-            lock = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            parent = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(parent)
-            finally:
-                os.close(parent)
-        return cls(path, lock)
+        while True:
+            path = root / secrets.token_hex(8)
+            with spool_errors("opening the spool"):
+                path.mkdir(mode=0o750)
+                # Before its lock is held another process may take it for an orphan's, and remove it: make another.
+                directory = cls.adopt(path)
+                if directory is None:
+                    continue
+                parent = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(parent)
+                finally:
+                    os.close(parent)
+            return directory
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:

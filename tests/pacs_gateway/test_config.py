@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from pacs_gateway.config import Settings, compose, load_settings
+from pacs_gateway.errors import ConfigurationError
+
+
+def test_flags_go_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
+    (tmp_path / "pacs.toml").write_text('dicom_port = 1\nweb_port = 1\nfacility = "HUE"\n')
+    loaded = load_settings(
+        flags={"data_dir": tmp_path, "dicom_port": 3, "ae_title": None},
+        environment={"PACS_DICOM_PORT": "2", "PACS_WEB_PORT": "2", "PACS_LOG_LEVEL": "", "HOME": "/"},
+    )
+    settings, sources = loaded.settings, loaded.sources
+    assert (settings.dicom_port, settings.web_port, settings.facility) == (3, 2, "HUE")
+    assert [sources[name] for name in ("dicom_port", "web_port", "facility", "ae_title", "log_level")] == [
+        *("flag", "environment", "pacs.toml", "default", "default")
+    ]
+
+
+def test_a_home_folder_may_be_abbreviated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pacs.toml").write_text("web_port = 7\n")
+    settings = load_settings(environment={"PACS_DATA_DIR": "~/data"}).settings
+    assert (settings.data_dir, settings.web_port) == (tmp_path / "data", 7)
+
+
+@pytest.mark.parametrize(
+    ("environment", "toml", "named"),
+    [
+        ({"PACS_NO_SUCH": "1"}, "", "PACS_NO_SUCH"),
+        ({}, "dicom_prot = 1", "dicom_prot"),
+        ({"PACS_DICOM_PORT": "99999"}, "", "PACS_DICOM_PORT"),
+        ({"PACS_AUTH": "secret-value"}, "", "PACS_AUTH"),
+        ({}, "not toml", "pacs.toml"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_that_names_it(
+    tmp_path: Path, environment: dict[str, str], toml: str, named: str
+) -> None:
+    (tmp_path / "pacs.toml").write_text(toml)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings(flags={"data_dir": tmp_path}, environment=environment)
+    assert named in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "secret-value" not in str(refusal.value)
+
+
+def test_a_configuration_file_that_is_not_there_or_no_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigurationError, match=path.name):
+            load_settings(environment={}, config_file=path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://pacs:hunter2@db/pacs", "postgresql://db/pacs?user=pacs&password=hunter2", "pacs:hunter2@db"],
+)
+def test_secrets_are_masked(url: str) -> None:
+    shown, source = load_settings(environment={"PACS_DATABASE_URL": url}).shown()["database_url"]
+    assert source == "environment"
+    assert "hunter2" not in shown
+
+
+def test_what_is_no_secret_is_shown() -> None:
+    shown = load_settings(environment={"PACS_DATABASE_URL": "sqlite:////srv/index.db"}).shown()
+    assert shown["database_url"] == ("sqlite:////srv/index.db", "environment")
+    assert set(shown) == set(Settings.model_fields)
+
+
+def test_children_get_the_same_settings(tmp_path: Path) -> None:
+    loaded = load_settings(flags={"data_dir": tmp_path, "web_host": "::1,127.0.0.1"}, environment={"PACS_AUTH": "off"})
+    assert load_settings(environment=loaded.environment()).settings == loaded.settings
+
+
+def test_each_package_gets_its_part(tmp_path: Path) -> None:
+    environment = {"PACS_AE_TITLE": "HUE_PACS, OTHER", "PACS_DICOM_HOST": "0.0.0.0, ::", "PACS_DICOM_WORKERS": "4"}
+    config = compose(load_settings(flags={"data_dir": tmp_path}, environment=environment).settings)
+    assert config.dimse.ae_titles == ("HUE_PACS", "OTHER")
+    assert config.dicom_hosts == ("0.0.0.0", "::")
+    assert config.spool.root == tmp_path / "spool"
+    assert config.objects == tmp_path / "objects"
+    assert config.database.url == f"sqlite:///{tmp_path}/index.db"
+
+
+@pytest.mark.parametrize("environment", [{"PACS_STORAGE_URL": "s3://bucket"}, {"PACS_AE_TITLE": " , "}])
+def test_what_this_version_does_not_offer_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(environment))):
+        compose(load_settings(environment=environment).settings)
+
+
+def test_objects_may_lie_elsewhere(tmp_path: Path) -> None:
+    settings = load_settings(environment={"PACS_STORAGE_URL": f"file://{tmp_path}/o"}).settings
+    assert compose(settings).objects == tmp_path / "o"
