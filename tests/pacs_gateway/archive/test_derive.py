@@ -1,4 +1,4 @@
-"""What readers need is there: metadata row by row, then one object per series; thumbnails of images."""
+"""What readers need is there: metadata at once, then one object per series; thumbnails of images."""
 
 import gzip
 import json
@@ -7,12 +7,13 @@ from io import BytesIO
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from pacs_gateway.access import Scope
-from pacs_gateway.database.schema.archive import instance_metadata, series_derived
+from pacs_gateway.database.schema.archive import series_derived
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.gateway import Gateway
+from pacs_gateway.index.writer import Stored
 from pacs_gateway.jobs.queue import JobState
 from tests.support.builders import Identity, encode, image, part10, report, uid
 from tests.support.gateways import ORIGIN, Clock, put, ship_all, work_all
@@ -25,26 +26,22 @@ def metadata(gateway: Gateway, series: int = 1) -> tuple[list[dict[str, dict[str
     return json.loads(gzip.decompress(blob.body)), blob.etag
 
 
-def n_rows(gateway: Gateway) -> int:
-    with gateway.database.read() as connection:
-        return int(connection.execute(select(func.count()).select_from(instance_metadata)).scalar_one())
-
-
 def has_object(gateway: Gateway) -> bool:
     with gateway.database.read() as connection:
         return connection.execute(select(series_derived.c.metadata_digest)).scalar() is not None
 
 
-def test_rows_come_at_once_and_one_object_when_the_series_is_quiet(gateway: Gateway, clock: Clock) -> None:
+def test_metadata_is_there_at_once_and_one_object_when_the_series_is_quiet(gateway: Gateway, clock: Clock) -> None:
     for n in (1, 2, 3):
         put(gateway, image(Identity(instance=n)))
     clock.move(0.5)
     work_all(gateway)
-    assert (n_rows(gateway), has_object(gateway)) == (3, False)
+    assert not has_object(gateway)
     before = metadata(gateway)
+    assert len(before[0]) == 3
     clock.move(4)
     work_all(gateway)
-    assert (n_rows(gateway), has_object(gateway)) == (0, True)
+    assert has_object(gateway)
     assert metadata(gateway) == before
     assert gateway.jobs.list() == ()
 
@@ -65,14 +62,27 @@ def test_a_late_arrival_changes_the_etag_and_keeps_the_rest(gateway: Gateway, cl
     assert list(gateway.store.list("derived/")) != []
 
 
-def test_an_arrival_while_jobs_wait_has_its_row_within_a_second(gateway: Gateway, clock: Clock) -> None:
+def test_an_arrival_while_the_series_is_derived_is_not_left_out(
+    gateway: Gateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(gateway, image(Identity(instance=1)))
-    clock.move(0.5)
+    real = gateway.archive.derive._compose
+    arrived: list[Stored] = []
+
+    def compose(series_key: int) -> bytes:
+        body = real(series_key)
+        if not arrived:
+            arrived.append(put(gateway, image(Identity(instance=2))))
+        return body
+
+    monkeypatch.setattr(gateway.archive.derive, "_compose", compose)
+    clock.move(4)
     work_all(gateway)
-    put(gateway, image(Identity(instance=2)))
-    clock.move(0.5)
+    assert not has_object(gateway)
+    clock.move(4)
     work_all(gateway)
-    assert n_rows(gateway) == 2
+    assert has_object(gateway)
+    assert len(metadata(gateway)[0]) == 2
 
 
 @pytest.mark.parametrize("is_shipped", [False, True])
