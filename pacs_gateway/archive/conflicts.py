@@ -20,7 +20,7 @@ from pacs_gateway.archive.ingest import Clock, microseconds
 from pacs_gateway.archive.retrieve import part10_head
 from pacs_gateway.archive.stored import Holdings
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.schema.archive import instance, instance_metadata, series, series_derived, study
+from pacs_gateway.database.schema.archive import instance, series, series_derived, study
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.index.studies import joined
 from pacs_gateway.jobs.queue import enqueue
@@ -237,5 +237,4 @@ def _count(connection: Connection, series_key: int, change: int) -> None:
 
 def _forget_derived(connection: Connection, row: RowMapping) -> None:
     """Drop what was derived from a content that is no longer (or only now) current."""
-    connection.execute(delete(instance_metadata).where(instance_metadata.c.instance_key == row["id"]))
     connection.execute(delete(series_derived).where(series_derived.c.series_key == row["series_key"]))

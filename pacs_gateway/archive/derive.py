@@ -1,24 +1,24 @@
 """Deriving what readers need: metadata and thumbnails, by the worker, once a series changes.
 
-Each new instance gets its metadata row within a second; when the series has been quiet for a while, one object per
-series replaces the rows. A reader never waits for this: what is not derived yet is derived on request.
+The thumbnail comes with a series' first image. The rest waits until the series has been quiet for a while, so that it
+takes nothing from receiving: then the thumbnail is chosen anew and the metadata becomes one object per series. What is
+asked for earlier is derived on request.
 """
 
 import gzip
 import hashlib
 import logging
-import zlib
 from collections.abc import Iterable
 from datetime import timedelta
 
 import orjson
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, func, select
 
 from pacs_gateway.archive.ingest import Clock, microseconds
 from pacs_gateway.archive.metadata import merge, metadata_json, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.schema.archive import instance, instance_metadata, series, series_derived
+from pacs_gateway.database.schema.archive import instance, series, series_derived
 from pacs_gateway.errors import ConflictError, InvalidInstanceError, NotFoundError, UnsupportedSyntaxError
 from pacs_gateway.imaging.thumbnail import middle_frame, thumbnail
 from pacs_gateway.index.upsert import insert
@@ -30,8 +30,7 @@ DERIVE = "derive"
 """Kind of the job; its key is the series' key."""
 _METADATA_NAME = "metadata-1.json.gz"
 _THUMBNAIL_NAME = "thumbnail-1.jpg"
-_QUIET = timedelta(seconds=3)
-_ROWS_AT_ONCE = 64
+_QUIET = timedelta(seconds=2)
 _LAST_NUMBER = 2**31 - 1
 THUMBNAIL_SIZE = 256
 
@@ -55,7 +54,6 @@ class Derive:
         revision, newest = self._state(series_key)
         if revision is None:
             return None
-        self._derive_rows(series_key)
         quiet_at = newest + round(_QUIET.total_seconds() * 1_000_000)
         is_quiet = microseconds(self._clock()) >= quiet_at
         self._derive_thumbnail(series_key, revision, is_quiet=is_quiet)
@@ -134,16 +132,6 @@ class Derive:
 
     # Metadata
 
-    def _derive_rows(self, series_key: int) -> None:
-        """Give every current instance that is in no metadata yet its row."""
-        while batch := self._without_metadata(series_key):
-            rows = [
-                {"instance_key": s.id, "series_key": series_key, "body": zlib.compress(self._metadata_or_stub(s), 1)}
-                for s in batch
-            ]
-            with self._database.write() as connection:
-                connection.execute(insert(connection, instance_metadata).on_conflict_do_nothing(), rows)
-
     def _metadata_or_stub(self, stored: StoredInstance) -> bytes:
         """Return an instance's metadata, its identifiers alone where the rest cannot be read."""
         try:
@@ -153,22 +141,6 @@ class Derive:
             uids = {"00080016": stored.sop_class_uid, "00080018": stored.sop_uid}
             uids |= {"0020000D": stored.study_uid, "0020000E": stored.series_uid}
             return orjson.dumps({tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()})
-
-    def _without_metadata(self, series_key: int) -> list[StoredInstance]:
-        kept = set(self._kept(series_key))
-        has_row = select(instance_metadata.c.instance_key).where(instance_metadata.c.series_key == series_key)
-        statement = (
-            select(*COLUMNS)
-            .select_from(SOURCE)
-            .where(instance.c.series_key == series_key, instance.c.state == "current", instance.c.id.not_in(has_row))
-            .order_by(instance.c.id)
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(statement)
-            missing = (stored_instance(row) for row in rows)
-            return [
-                s for _, s in zip(range(_ROWS_AT_ONCE), (s for s in missing if s.sop_uid not in kept), strict=False)
-            ]
 
     def _kept(self, series_key: int) -> dict[str, bytes]:
         """Return the JSON objects of the series' last metadata object, by SOP Instance UID."""
@@ -188,22 +160,14 @@ class Derive:
         """Return the series' metadata from what is derived and, for the rest, from the files."""
         kept = self._kept(series_key)
         statement = (
-            select(*COLUMNS, instance_metadata.c.body)
-            .select_from(
-                SOURCE.join(instance_metadata, instance_metadata.c.instance_key == instance.c.id, isouter=True)
-            )
+            select(*COLUMNS)
+            .select_from(SOURCE)
             .where(instance.c.series_key == series_key, instance.c.state == "current")
             .order_by(func.coalesce(instance.c.instance_number, _LAST_NUMBER), instance.c.sop_uid)
         )
         with self._database.read() as connection:
-            rows = connection.execute(statement).all()
-        objects: dict[str, bytes] = {}
-        for *columns, body in rows:
-            stored = stored_instance(columns)
-            if body is not None:
-                objects[stored.sop_uid] = zlib.decompress(body)
-            else:
-                objects[stored.sop_uid] = kept.get(stored.sop_uid) or self._metadata_or_stub(stored)
+            found = [stored_instance(row) for row in connection.execute(statement)]
+        objects = {s.sop_uid: kept.get(s.sop_uid) or self._metadata_or_stub(s) for s in found}
         return gzip.compress(merge(objects), 6, mtime=0)
 
     def _derive_series(self, series_key: int, revision: int) -> None:
@@ -219,7 +183,6 @@ class Derive:
                 select(series_derived.c.metadata_digest).where(series_derived.c.series_key == series_key)
             ).scalar_one_or_none()
             _set_derived(connection, series_key, metadata_revision=revision, metadata_digest=digest)
-            connection.execute(delete(instance_metadata).where(instance_metadata.c.series_key == series_key))
         if old is not None and old != digest:
             self._store.delete(derived_key(old, _METADATA_NAME))
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary
 from pacs_gateway.domain.names import words
-from pacs_gateway.index.upsert import insert
+from pacs_gateway.index.upsert import insert_ignoring
 
 
 def add(connection: Connection, study_row: RowMapping, names: Iterable[str]) -> None:
@@ -44,5 +44,5 @@ def _insert(connection: Connection, studies: Iterable[RowMapping], names: Iterab
         for word in found
     ]
     if rows:
-        connection.execute(insert(connection, vocabulary).on_conflict_do_nothing(), [{"word": word} for word in found])
-        connection.execute(insert(connection, patient_word).on_conflict_do_nothing(), rows)
+        connection.execute(insert_ignoring(connection, vocabulary), [{"word": word} for word in found])
+        connection.execute(insert_ignoring(connection, patient_word), rows)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.index import frame_blob
 from pacs_gateway.index.arrival import Arrival, column_value, columns_of
 from pacs_gateway.index.studies import Parents
-from pacs_gateway.index.upsert import insert
+from pacs_gateway.index.upsert import insert_ignoring
 
 
 class Outcome(StrEnum):
@@ -46,7 +46,13 @@ class BatchResult:
 
 _INSTANCE_COLUMNS = columns_of(Level.IMAGE)
 
-_KNOWN = select(instance.c.sop_uid, instance.c.digest, instance.c.spool_entry)
+# Built once, as in `studies`: a batch takes 4 ms of the interpreter when each statement is put together anew.
+_KNOWN = select(instance.c.sop_uid, instance.c.digest, instance.c.spool_entry).where(
+    instance.c.sop_uid.in_(bindparam("uids", expanding=True))
+)
+_MADE = select(instance.c.sop_uid, instance.c.digest, instance.c.id, instance.c.spool_entry).where(
+    instance.c.sop_uid.in_(bindparam("uids", expanding=True))
+)
 
 
 def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchResult:
@@ -111,7 +117,7 @@ def _superfluous(connection: Connection, arrivals: Sequence[Arrival], outcomes: 
     if not entries:
         return ()
     uids = {a.record.sop_instance_uid for a in arrivals}
-    named = {entry for _, _, entry in connection.execute(_KNOWN.where(instance.c.sop_uid.in_(uids)))}
+    named = {entry for _, _, entry in connection.execute(_KNOWN, {"uids": list(uids)})}
     return tuple(sorted(entries - named))
 
 
@@ -119,7 +125,7 @@ def _known(connection: Connection, arrivals: Sequence[Arrival]) -> dict[str, set
     """Return the digests already kept for the batch's UIDs."""
     uids = {arrival.record.sop_instance_uid for arrival in arrivals}
     known: dict[str, set[str]] = {}
-    for sop_uid, digest, _ in connection.execute(_KNOWN.where(instance.c.sop_uid.in_(uids))):
+    for sop_uid, digest, _ in connection.execute(_KNOWN, {"uids": list(uids)}):
         known.setdefault(sop_uid, set()).add(digest)
     return known
 
@@ -127,12 +133,11 @@ def _known(connection: Connection, arrivals: Sequence[Arrival]) -> dict[str, set
 def _insert(connection: Connection, rows: list[dict[str, object]]) -> dict[tuple[str, str], int]:
     """Insert instance rows in the order of their UIDs; return (UID, digest) -> key of those that were new."""
     rows.sort(key=lambda row: str(row["sop_uid"]))
-    statement = (
-        insert(connection, instance)
-        .on_conflict_do_nothing()
-        .returning(instance.c.sop_uid, instance.c.digest, instance.c.id)
-    )
-    return {(sop_uid, digest): key for sop_uid, digest, key in connection.execute(statement, rows)}
+    connection.execute(insert_ignoring(connection, instance), rows)
+    # A spool entry belongs to one reception: the rows that name ours are the ones just made.
+    entries = {row["spool_entry"] for row in rows}
+    found = connection.execute(_MADE, {"uids": [row["sop_uid"] for row in rows]})
+    return {(sop_uid, digest): key for sop_uid, digest, key, entry in found if entry in entries}
 
 
 def _row(arrival: Arrival, series_key: int, state: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Self
 
-from sqlalchemy import Connection, RowMapping, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, tuple_, update
 
 from pacs_gateway.database.schema.archive import patient, series, study
 from pacs_gateway.domain.attributes import Attribute
@@ -19,7 +19,7 @@ from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import accented, fold
 from pacs_gateway.index import name_words
 from pacs_gateway.index.arrival import Arrival, column_value, columns_of
-from pacs_gateway.index.upsert import insert
+from pacs_gateway.index.upsert import insert_ignoring
 
 Values = dict[str, str | int | None]
 
@@ -36,6 +36,7 @@ _STUDY = columns_of(Level.STUDY)
 _SERIES = columns_of(Level.SERIES)
 # What a later object may spell differently without being about another examination.
 _NOT_FLAGGED = frozenset({"patient_age", "timezone_offset", "study_description", "referring_physician_name"})
+_PARENT_KEYWORDS = tuple(a.keyword for a in (*_PATIENT, *_STUDY, *_SERIES))
 _FOLDED = {"patient_name": "patient_name_fold", "referring_physician_name": "referring_physician_name_fold"}
 
 
@@ -78,6 +79,39 @@ def _with_folds(values: Values) -> Values:
     return values | {_FOLDED[c]: fold(str(v or "")) for c, v in values.items() if c in _FOLDED}
 
 
+# Built once: putting a statement together costs more than running it. The locks keep a second writer from completing
+# the same row meanwhile (PostgreSQL; SQLite has one writer).
+_STUDIES = (
+    select(study)
+    .where(study.c.study_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(study.c.study_uid)
+    .with_for_update()
+)
+_SERIES_BY_PAIR = (
+    select(series)
+    .where(tuple_(series.c.study_key, series.c.series_uid).in_(bindparam("pairs", expanding=True)))
+    .order_by(series.c.series_uid)
+    .with_for_update()
+)
+_PATIENT_BY_KEY = select(patient).where(patient.c.id == bindparam("key")).with_for_update()
+_COUNT_SERIES = (
+    update(series)
+    .where(series.c.id == bindparam("key"))
+    .values(n_instances=series.c.n_instances + bindparam("n_added"), revision=series.c.revision + 1)
+    .returning(series.c.n_instances)
+)
+_COUNT_STUDY = (
+    update(study)
+    .where(study.c.id == bindparam("key"))
+    .values(
+        n_series=study.c.n_series + bindparam("series_added"),
+        n_instances=study.c.n_instances + bindparam("instances_added"),
+        modalities=bindparam("all_modalities"),
+        sop_classes=bindparam("all_classes"),
+    )
+)
+
+
 class Parents:
     """The patients, studies and series of one batch, in one transaction."""
 
@@ -92,8 +126,9 @@ class Parents:
 
     def ensure(self, arrivals: Sequence[Arrival]) -> None:
         """Make, or complete, the rows above `arrivals`."""
+        tellers = _distinct(arrivals)
         by_study: dict[str, list[Arrival]] = defaultdict(list)
-        for arrival in arrivals:
+        for arrival in tellers:
             by_study[arrival.record.study_uid].append(arrival)
         self._read_studies(by_study)
         known = {uid: group for uid, group in by_study.items() if uid in self._studies}
@@ -102,7 +137,7 @@ class Parents:
             self._make_studies(fresh)
         for uid, group in known.items():
             self._complete_study(uid, [arrival.record for arrival in group])
-        self._ensure_series(arrivals)
+        self._ensure_series(tellers)
 
     def count(self, current: Sequence[Arrival]) -> None:
         """Add instances that became current to the counts and sets of their series and studies."""
@@ -117,35 +152,21 @@ class Parents:
 
     def _count_series(self, key: int, n_added: int) -> int:
         """Return 1 when the series had nothing to show before."""
-        statement = (
-            update(series)
-            .where(series.c.id == key)
-            .values(n_instances=series.c.n_instances + n_added, revision=series.c.revision + 1)
-            .returning(series.c.n_instances)
-        )
-        return int(self._connection.execute(statement).scalar_one() == n_added)
+        counted = self._connection.execute(_COUNT_SERIES, {"key": key, "n_added": n_added})
+        return int(counted.scalar_one() == n_added)
 
     def _count_study(self, uid: str, n_series: int, n_instances: int, records: Sequence[InstanceRecord]) -> None:
         row = self._studies[uid]
         modalities = joined(row["modalities"], (r.attributes.get("Modality", "") for r in records))
         sop_classes = joined(row["sop_classes"], (r.sop_class_uid for r in records))
-        self._connection.execute(
-            update(study)
-            .where(study.c.id == row["id"])
-            .values(
-                n_series=study.c.n_series + n_series,
-                n_instances=study.c.n_instances + n_instances,
-                modalities=modalities,
-                sop_classes=sop_classes,
-            )
-        )
+        facts = {"key": row["id"], "series_added": n_series, "instances_added": n_instances}
+        facts |= {"all_modalities": modalities, "all_classes": sop_classes}
+        self._connection.execute(_COUNT_STUDY, facts)
 
     # Studies
 
     def _read_studies(self, uids: Iterable[str]) -> None:
-        # The lock keeps a second writer from completing the same row meanwhile (PostgreSQL; SQLite has one writer).
-        statement = select(study).where(study.c.study_uid.in_(list(uids))).order_by(study.c.study_uid).with_for_update()
-        for row in self._connection.execute(statement).mappings():
+        for row in self._connection.execute(_STUDIES, {"uids": list(uids)}).mappings():
             self._studies[row["study_uid"]] = row
 
     def _make_studies(self, fresh: dict[str, list[Arrival]]) -> None:
@@ -165,7 +186,7 @@ class Parents:
                     "received_at": first.received_at,
                 }
             )
-        statement = insert(self._connection, study).on_conflict_do_nothing().returning(study.c.study_uid)
+        statement = insert_ignoring(self._connection, study).returning(study.c.study_uid)
         made = {row[0] for row in self._connection.execute(statement, rows)}
         self._read_studies(fresh)
         for uid, group in fresh.items():
@@ -196,11 +217,7 @@ class Parents:
         """Flag a study that got an object of another patient; it is not re-linked (settled: Matching)."""
         row = self._studies[uid]
         identities = {patient_identity(r) for r in records}
-        known = (
-            self._connection.execute(select(patient).where(patient.c.id == row["patient_key"]).with_for_update())
-            .mappings()
-            .one()
-        )
+        known = self._connection.execute(_PATIENT_BY_KEY, {"key": row["patient_key"]}).mappings().one()
         if identities - {known["identity"]} and not row["is_flagged"]:
             self._update_study(uid, {"is_flagged": True})
         self._complete_patient(known, [r for r in records if patient_identity(r) == known["identity"]])
@@ -217,8 +234,9 @@ class Parents:
             identity = patient_identity(record)
             values = _with_folds(_values(_PATIENT, record))
             rows.setdefault(identity, {**values, "identity": identity, "issuer": _issuer(record)})
-        statement = insert(self._connection, patient).on_conflict_do_nothing()
-        self._connection.execute(statement, [rows[identity] for identity in sorted(rows)])
+        self._connection.execute(
+            insert_ignoring(self._connection, patient), [rows[identity] for identity in sorted(rows)]
+        )
         found = select(patient.c.identity, patient.c.id).where(patient.c.identity.in_(rows))
         return {row.identity: row.id for row in self._connection.execute(found)}
 
@@ -250,7 +268,7 @@ class Parents:
             for pair in sorted(set(groups) - known)
         ]
         if rows:
-            self._connection.execute(insert(self._connection, series).on_conflict_do_nothing(), rows)
+            self._connection.execute(insert_ignoring(self._connection, series), rows)
             self._read_series(groups)
         for pair in known:
             offered = _merged(_SERIES, [a.record for a in groups[pair]])
@@ -262,13 +280,7 @@ class Parents:
     def _read_series(self, groups: dict[tuple[str, str], list[Arrival]]) -> None:
         uids = {self._studies[study_uid]["id"]: study_uid for study_uid, _ in groups}
         pairs = [(self._studies[study_uid]["id"], series_uid) for study_uid, series_uid in groups]
-        statement = (
-            select(series)
-            .where(tuple_(series.c.study_key, series.c.series_uid).in_(pairs))
-            .order_by(series.c.series_uid)
-            .with_for_update()
-        )
-        for row in self._connection.execute(statement).mappings():
+        for row in self._connection.execute(_SERIES_BY_PAIR, {"pairs": pairs}).mappings():
             self._series[uids[row["study_key"]], row["series_uid"]] = row
 
 
@@ -306,6 +318,20 @@ class _Story:
 
 
 _BLANK_STUDY: Mapping[str, Any] = {str(a.column): "" for a in _STUDY} | {"is_defined": False, "is_flagged": False}
+
+
+def _distinct(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """Return the arrivals that have something of their own to say about patient, study and series.
+
+    The slices of a CT say the same five hundred times over; telling it twice changes nothing.
+    """
+    tellers: dict[tuple[str | None, ...], Arrival] = {}
+    for arrival in arrivals:
+        record = arrival.record
+        told = tuple(record.attributes.get(keyword) for keyword in _PARENT_KEYWORDS)
+        identity = (record.study_uid, record.series_uid, record.sop_class_uid, record.origin.facility)
+        tellers.setdefault((*identity, *told), arrival)
+    return list(tellers.values())
 
 
 def _filled(values: Values, offered: Values) -> Values:

@@ -37,7 +37,7 @@ class Stored:
 class WriterConfig:
     """How instances are gathered into transactions."""
 
-    max_batch: int = 64
+    max_batch: int = 256
     gather_s: float = 0.05
     """How long the first instance of a batch waits for company when nobody waits for it."""
 

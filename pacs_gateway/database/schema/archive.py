@@ -152,15 +152,6 @@ instance = Table(
     ),
 )
 
-# One compressed DICOM JSON object per instance, until the series is quiet and one blob replaces them.
-instance_metadata = Table(
-    "instance_metadata",
-    metadata,
-    Column("instance_key", Key, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
-    Column("series_key", Key, ForeignKey("series.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("body", LargeBinary, nullable=False),
-)
-
 # What a series was last derived into; the bytes are objects in the store, named by the digests.
 series_derived = Table(
     "series_derived",

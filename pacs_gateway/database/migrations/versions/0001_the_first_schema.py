@@ -306,22 +306,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("series_key", name=op.f("pk_series_derived")),
     )
-    op.create_table(
-        "instance_metadata",
-        sa.Column("instance_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("series_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["instance_key"], ["instance.id"], name=op.f("fk_instance_metadata_instance_key"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["series_key"], ["series.id"], name=op.f("fk_instance_metadata_series_key"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("instance_key", name=op.f("pk_instance_metadata")),
-    )
-    with op.batch_alter_table("instance_metadata", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_instance_metadata_series_key"), ["series_key"], unique=False)
-
     # Indexes on expressions, which Alembic does not generate
     op.create_index("ix_study_newest", "study", [sa.text("study_date DESC"), sa.text("study_time DESC"), "study_uid"])
     op.create_index(
