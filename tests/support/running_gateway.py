@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +106,8 @@ class RunningGateway:
     def kill_all(self) -> None:
         """Kill every process at once, as a power cut would."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_END_DEADLINE_S)
         # Its children are not ours to wait for, but their sockets and locks are to be gone.
         wait_until(lambda: not _group_is_alive(self.pid), _END_DEADLINE_S, "the processes to be gone")
