@@ -11,7 +11,7 @@ from pacs_gateway.archive.archive import Archive
 from pacs_gateway.archive.ingest import Clock, now
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.migrate import revisions
+from pacs_gateway.database.revision import revisions
 from pacs_gateway.errors import ConfigurationError, GatewayError
 from pacs_gateway.jobs.queue import JobList
 from pacs_gateway.storage.filesystem_store import FilesystemStore

@@ -8,7 +8,8 @@ import typer
 from pacs_gateway.access import Access, open_access
 from pacs_gateway.config import GatewayConfig, Loaded, compose
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.migrate import migrate, revisions
+from pacs_gateway.database.migrate import migrate
+from pacs_gateway.database.revision import revisions
 from pacs_gateway.gateway import Gateway, open_gateway
 
 

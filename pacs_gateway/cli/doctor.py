@@ -13,7 +13,7 @@ from pacs_gateway.cli.context import loaded
 from pacs_gateway.cli.facts import Facts, print_json, print_table
 from pacs_gateway.config import compose
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.migrate import revisions
+from pacs_gateway.database.revision import revisions
 from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.jobs.queue import JobState

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from pacs_gateway.database.engine import Database
+from pacs_gateway.database.revision import revisions
 from pacs_gateway.errors import ConfigurationError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -20,14 +20,6 @@ def _config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config
-
-
-def revisions(database: Database) -> tuple[str | None, str]:
-    """Return the revision the database has (None when it is empty) and the one this version needs."""
-    needed = ScriptDirectory.from_config(_config()).get_current_head()
-    with database.read() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-    return present, str(needed)
 
 
 def migrate(database: Database) -> bool:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+import pacs_gateway.database
 from pacs_gateway.database import Database, DatabaseConfig
-from pacs_gateway.database.migrate import migrate, revisions
+from pacs_gateway.database.migrate import migrate
+from pacs_gateway.database.revision import NEEDED, revisions
 from pacs_gateway.database.schema import metadata
 from pacs_gateway.errors import ConfigurationError
 
@@ -65,3 +68,9 @@ def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigurationError, match="newer"):
         migrate(database)
+
+
+def test_the_needed_revision_is_the_last_migration() -> None:
+    scripts = ScriptDirectory(str(Path(pacs_gateway.database.__file__).parent / "migrations"))
+
+    assert scripts.get_current_head() == NEEDED
