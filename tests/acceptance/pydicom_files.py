@@ -86,7 +86,6 @@ REFUSED: Mapping[str, Reason] = MappingProxyType(
             "palettes/README.md",
             "test_files/MR_truncated.dcm",
             "test_files/README.txt",
-            "test_files/crayons.icc",
             "test_files/dicomdirtests/README.txt",
             "test_files/dicomdirtests/TINY_ALPHA/README",
             "test_files/no_meta.dcm",  # one byte too many in front
@@ -100,7 +99,10 @@ REFUSED: Mapping[str, Reason] = MappingProxyType(
         ),
         Reason.TRUNCATED,
     )
-    | {"test_files/SC_rgb_jpeg.dcm": Reason.NOT_DECODABLE}  # implicit VR under the transfer syntax of JPEG
+    | {
+        "test_files/SC_rgb_jpeg.dcm": Reason.NOT_DECODABLE,  # implicit VR under the transfer syntax of JPEG
+        "test_files/crayons.icc": Reason.NOT_DECODABLE,
+    }
 )
 
 
