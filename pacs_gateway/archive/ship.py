@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import bindparam, select, update
@@ -34,6 +35,8 @@ from pacs_gateway.storage.store import ObjectStore, Upload, object_key
 _log = logging.getLogger(__name__)
 
 _SHIP_AT_ONCE = 256
+_SET_ASIDE_FOR = timedelta(minutes=1)
+_MOST_SET_ASIDE = 10_000
 _IDLE_S = 0.1
 _ADOPT_EVERY_S = 1.0
 _TROUBLE_S = 2.0
@@ -55,6 +58,8 @@ class Shipper:
         self._spool = spool
         self._store = store
         self._clock = clock
+        self._set_aside: dict[int, datetime] = {}
+        """Instances that cannot be archived, and when each is tried again: the others must not wait for them."""
 
     def ship(self) -> int:
         """Ship the oldest instances that wait; return how many.
@@ -73,9 +78,12 @@ class Shipper:
         return len(shipped)
 
     def _waiting(self) -> list[_Waiting]:
+        now = self._clock()
+        self._set_aside = {key: until for key, until in self._set_aside.items() if until > now}
         statement = (
             select(instance.c.id, instance.c.digest, instance.c.spool_entry, instance.c.size_bytes)
             .where(instance.c.archived_at.is_(None), instance.c.spool_entry.is_not(None))
+            .where(instance.c.id.not_in(sorted(self._set_aside)[:_MOST_SET_ASIDE]))
             .order_by(instance.c.id)
             .limit(_SHIP_AT_ONCE)
         )
@@ -86,7 +94,10 @@ class Shipper:
         try:
             self._store.put_files(self._upload(w) for w in waiting)
         except (ConflictError, IntegrityError, NotFoundError):
-            return [w for w in waiting if self._put_one(w)]
+            shipped = [w for w in waiting if self._put_one(w)]
+            until = self._clock() + _SET_ASIDE_FOR
+            self._set_aside |= dict.fromkeys({w.id for w in waiting} - {w.id for w in shipped}, until)
+            return shipped
         return list(waiting)
 
     def _put_one(self, waiting: _Waiting) -> bool:
@@ -94,8 +105,11 @@ class Shipper:
         try:
             self._store.put_file(self._upload(waiting))
         except NotFoundError:
-            # Shipped by a process that died before it could say so.
-            return self._store.exists(object_key(waiting.digest))
+            # Shipped by a process that died before it could say so?
+            if self._store.exists(object_key(waiting.digest)):
+                return True
+            _log.critical("instance %d is neither in the spool nor in the store", waiting.id)
+            return False
         except (ConflictError, IntegrityError) as error:
             _log.error("instance %d cannot be archived: %s", waiting.id, error)
             return False

@@ -8,19 +8,20 @@ from sqlalchemy import Connection, Table
 
 
 @cache
-def _insert_of(dialect: str) -> Any:
+def insert_of(dialect: str) -> Any:
+    """Return the ``INSERT`` constructor of a dialect."""
     # Only the dialect in use is loaded: either takes a tenth of a second of every process's start.
     return import_module(f"sqlalchemy.dialects.{dialect}").insert
 
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return the dialect's ``INSERT``, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
-    return _insert_of(connection.dialect.name)(table)
+    return insert_of(connection.dialect.name)(table)
 
 
 @cache
 def _ignoring(dialect: str, table: Table) -> Any:
-    return _insert_of(dialect)(table).on_conflict_do_nothing()
+    return insert_of(dialect)(table).on_conflict_do_nothing()
 
 
 def insert_ignoring(connection: Connection, table: Table) -> Any:

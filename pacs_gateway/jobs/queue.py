@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.jobs import event, job
 from pacs_gateway.errors import NotFoundError
-from pacs_gateway.index.upsert import insert
+from pacs_gateway.index.upsert import insert_of
 
 MAX_ATTEMPTS = 10
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 2.0, 3600.0
@@ -55,12 +57,18 @@ def enqueue(connection: Connection, kind: str, keys: Iterable[str], *, run_at: i
     rows = [{"kind": kind, "key": key, "run_at": run_at, "created_at": run_at} for key in sorted(set(keys))]
     if not rows:
         return
-    statement = insert(connection, job)
+    connection.execute(_enqueueing(connection.dialect.name), rows)
+
+
+@cache
+def _enqueueing(dialect: str) -> Any:
+    """Return the statement of ``enqueue``; it runs with every batch of instances, so it is built once."""
+    statement = insert_of(dialect)(job)
     was_dead = job.c.state == JobState.DEAD
     is_ahead = or_(
         was_dead, job.c.state == JobState.RUNNING, and_(job.c.error.is_(None), job.c.run_at > statement.excluded.run_at)
     )
-    statement = statement.on_conflict_do_update(
+    return statement.on_conflict_do_update(
         index_elements=[job.c.kind, job.c.key],
         set_={
             "generation": job.c.generation + 1,
@@ -69,14 +77,16 @@ def enqueue(connection: Connection, kind: str, keys: Iterable[str], *, run_at: i
             "run_at": case((is_ahead, statement.excluded.run_at), else_=job.c.run_at),
         },
     )
-    connection.execute(statement, rows)
 
 
 def announce(connection: Connection, kind: str, subjects: Iterable[str], *, at: int) -> None:
     """Write events to the outbox in the caller's transaction."""
     rows = [{"kind": kind, "subject": subject, "created_at": at} for subject in sorted(set(subjects))]
     if rows:
-        connection.execute(event.insert(), rows)
+        connection.execute(_ANNOUNCING, rows)
+
+
+_ANNOUNCING = event.insert()
 
 
 class JobQueue:
