@@ -84,6 +84,8 @@ class Door:
         self._n_associations = 0
         self._is_accepting = False
         self._paused_until = 0.0
+        self._resume_at: float | None = None
+        """When to look at the listeners again; None while they are watched, or until an association ends."""
 
     def leave(self) -> None:
         """Say that an association has ended; called by its thread."""
@@ -132,15 +134,19 @@ class Door:
     def _has_room(self) -> bool:
         """Return whether a new connection could become an association; brand-new ones are about to."""
         now = monotonic()
+        self._resume_at = None
         free = self._config.max_associations - self._n_associations - len(self._waiting)
-        if now < self._paused_until or free <= 0:
+        if free <= 0:
+            return False
+        if now < self._paused_until:
+            self._resume_at = self._paused_until
             return False
         for newest in reversed(self._half_open):
             if newest.opened_at + _PROMISING_S <= now:
                 break
             free -= 1
             if free <= 0:
-                self._paused_until = newest.opened_at + _PROMISING_S
+                self._paused_until = self._resume_at = newest.opened_at + _PROMISING_S
                 return False
         return True
 
@@ -244,8 +250,9 @@ class Door:
         deadlines = [h.opened_at + self._config.artim_s for h in self._waiting[:1]]
         if self._half_open:
             deadlines.append(next(iter(self._half_open)).opened_at + self._config.artim_s)
-        if not self._is_accepting and self._paused_until > monotonic():
-            deadlines.append(self._paused_until)
+        # As `_has_room` saw it: a pause that has run out since then must not be slept over.
+        if self._resume_at is not None:
+            deadlines.append(self._resume_at)
         return max(min(deadlines) - monotonic(), 0) if deadlines else None
 
     def _drop(self, half_open: _HalfOpen, last_pdu: bytes = b"") -> None:

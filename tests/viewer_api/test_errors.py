@@ -18,7 +18,9 @@ def _family(kind: type[errors.GatewayError]) -> Iterator[type[errors.GatewayErro
 
 def test_every_error_the_gateway_names_has_a_status() -> None:
     assert pacs_gateway.dicomweb.multipart.MessageTooLargeError in STATUSES
-    named = {kind for kind in _family(errors.GatewayError) if not kind.__module__.startswith("tests.")}
+    # What breaks the DICOM upper layer never comes here.
+    elsewhere = ("tests.", "pacs_gateway.dimse.")
+    named = {kind for kind in _family(errors.GatewayError) if not kind.__module__.startswith(elsewhere)}
     assert {kind.__name__ for kind in named - set(STATUSES)} == set()
 
 
