@@ -5,38 +5,35 @@ References
 PS3.18 F.2 (DICOM JSON model), PS3.18 10.4.1.1.2 (metadata resources, bulk data references)
 """
 
-import logging
 import warnings
 from collections.abc import Mapping
-from io import BufferedIOBase
-from typing import Any
+from typing import BinaryIO
 
 import orjson
 from pydicom import Dataset, dcmread
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
+from pydicom.filebase import ReadableBuffer
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
+from pacs_gateway.domain.part10 import decode_head
 from pacs_gateway.errors import InvalidInstanceError, NotFoundError
 
-_log = logging.getLogger(__name__)
-
-# Binary values up to this length travel inside the JSON; longer ones by reference (PS3.18 F.2.7).
-_INLINE_BYTES = 1024
 # Elements beyond this length are not even read for the metadata.
 _DEFER_BYTES = 64 * 1024
-_BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-_PIXEL_GROUP = 0x7FE0
-# Group 0002 is no part of the data set; 0008,0005 changes because JSON is UTF-8.
-_CHARACTER_SET = "00080005"
+# Enough for the head the gateway writes; a longer one is left to pydicom, as is what is deflated or has no head.
+_HEAD_BYTES = 4096
+_NOT_READ_PLAINLY = frozenset({"", DeflatedExplicitVRLittleEndian})
+_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _AVAILABLE_TRANSFER_SYNTAX = "00083002"
 
-JsonObject = dict[str, Any]
 
-
-def read_header(file: BufferedIOBase, *, defer: bool = False) -> Dataset:
+def read_header(file: BinaryIO, *, defer: bool = False) -> Dataset:
     """Return the data set of a Part 10 file up to its pixel data.
 
-    With `defer`, values of 64 KiB and more are left out (their elements have no value).
+    With `defer`, values of more than 64 KiB are left out (their elements have no value), those of sequences are not.
 
     Raises
     ------
@@ -46,9 +43,47 @@ def read_header(file: BufferedIOBase, *, defer: bool = False) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a sender wrote wrong is not news to whoever reads it
-            return dcmread(file, stop_before_pixels=True, force=True, defer_size=_DEFER_BYTES if defer else None)
+            return _read_deferring(file) if defer else dcmread(file, stop_before_pixels=True, force=True)
     except Exception as error:  # pydicom raises what its innards raise; none of it may reach a caller
         raise InvalidInstanceError(f"the header cannot be read ({type(error).__name__})") from error
+
+
+def _read_deferring(file: BinaryIO) -> Dataset:
+    syntax, position = _head(file)
+    if syntax in _NOT_READ_PLAINLY:
+        file.seek(0)
+        whole = dcmread(file, stop_before_pixels=True, force=True, defer_size=_DEFER_BYTES)
+        # The elements of a deflated data set are found in its inflated copy.
+        return _with_sequences(whole, whole.buffer or file)
+    # Straight to the data set: pydicom spends as long on the head of a file as on sixty elements.
+    file.seek(position)
+    is_implicit, is_little_endian = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    header = read_dataset(file, is_implicit, is_little_endian, stop_when=_at_pixel_data, defer_size=_DEFER_BYTES)
+    return _with_sequences(header, file)
+
+
+def _head(file: BinaryIO) -> tuple[str, int]:
+    """Return the transfer syntax and the offset of the data set, "" and 0 where the file has no head of ours."""
+    try:
+        head = decode_head(file.read(_HEAD_BYTES))
+    except InvalidInstanceError:
+        return "", 0
+    return (head[0].transfer_syntax_uid, head[1]) if head is not None else ("", 0)
+
+
+def _at_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXEL_DATA
+
+
+def _with_sequences(header: Dataset, source: BinaryIO | ReadableBuffer) -> Dataset:
+    """Fetch what was deferred and is a sequence: it is made of elements, and no bulk data (PS3.18 F.2.2)."""
+    for tag, element in tuple(header.items()):
+        if not isinstance(element, RawDataElement) or element.value is not None or not element.length:
+            continue
+        if implied_vr(element, header) == "SQ":
+            source.seek(element.value_tell)
+            header[tag] = element._replace(value=source.read(element.length))
+    return header
 
 
 def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str) -> bytes:
@@ -63,49 +98,17 @@ def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str) 
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        body = _object(header, f"{bulk_root}/")
-    body[_CHARACTER_SET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+        body = json_object(header, uri=f"{bulk_root}/")
+        try:
+            return _dumped(body, transfer_syntax_uid)
+        except orjson.JSONEncodeError:
+            return _dumped(json_object(header, uri=f"{bulk_root}/", is_checked=True), transfer_syntax_uid)
+
+
+def _dumped(body: JsonObject, transfer_syntax_uid: str) -> bytes:
+    body[CHARACTER_SET] = UTF_8
     body[_AVAILABLE_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [transfer_syntax_uid]}
-    return orjson.dumps(dict(sorted(body.items())), option=orjson.OPT_SERIALIZE_NUMPY, default=str)
-
-
-def _object(dataset: Dataset, prefix: str) -> JsonObject:
-    body: JsonObject = {}
-    for tag in sorted(dataset.keys()):
-        if tag.group == _PIXEL_GROUP or tag.element == 0:
-            continue
-        encoded = _element(dataset, tag, f"{prefix}{tag:08X}")
-        if encoded is not None:
-            body[f"{tag:08X}"] = encoded
-    return body
-
-
-def _element(dataset: Dataset, tag: BaseTag, uri: str) -> JsonObject | None:
-    """Return one element, None where its value makes no sense at all: one bad value must not hide the rest."""
-    raw = dataset.get_item(tag)
-    if _is_deferred(raw):
-        return {"vr": str(raw.VR or "UN"), "BulkDataURI": uri}
-    try:
-        element = dataset[tag]
-        if element.VR == "SQ":
-            items = [_object(item, f"{uri}/{n}/") for n, item in enumerate(element.value)]
-            return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-        if element.VR in _BINARY_VRS and isinstance(element.value, bytes) and len(element.value) > _INLINE_BYTES:
-            return {"vr": element.VR, "BulkDataURI": uri}
-        return _plain(element)
-    except Exception as error:
-        _log.debug("element %08X left out of the metadata: %s", tag, type(error).__name__)
-        return None
-
-
-def _is_deferred(raw: RawDataElement | DataElement) -> bool:
-    return isinstance(raw, RawDataElement) and raw.value is None and bool(raw.length)
-
-
-def _plain(element: DataElement) -> JsonObject:
-    encoded: JsonObject = element.to_json_dict(None, 0)
-    orjson.dumps(encoded, default=str)
-    return encoded
+    return orjson.dumps(dict(sorted(body.items())))
 
 
 def bulk_value(header: Dataset, path: str) -> tuple[bytes, str]:
