@@ -119,7 +119,8 @@ def _encoded(
         vr = implied_vr(element, dataset)
     value = element.value
     if value is None and element.length:
-        return {"vr": vr, "BulkDataURI": f"{place.uri}{key}"}
+        # Of "US or SS or OW" and its like, only the last is ever that long.
+        return {"vr": vr[-2:], "BulkDataURI": f"{place.uri}{key}"}
     decode = _DECODERS.get(vr)
     if decode is not None:
         values = decode(value, encodings) if value else []

@@ -44,6 +44,7 @@ VRS = (
     "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "OB", "OD", "OF", "OL", "OV", "OW", "PN",
     "SH", "SL", "SQ", "SS", "ST", "SV", "TM", "UC", "UI", "UL", "UN", "UR", "US", "UT", "UV", "XX",
 )  # fmt: skip
+TEXT_VRS = ("AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT")
 LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 CHARACTER_SETS = (
     "", "ISO_IR 100", "ISO_IR 144", "ISO_IR 192", "GB18030", "ISO_IR 13", "\\ISO 2022 IR 87",
@@ -203,13 +204,17 @@ def test_values_follow_the_json_model(vr: str, value: bytes, expected: list[obje
     assert _values(_element(0x00111010, vr, value)) == {"vr": vr, "Value": expected}
 
 
-@pytest.mark.parametrize("vr", [vr for vr in VRS if vr != "XX"])
-@pytest.mark.parametrize("value", [b"", b"  ", b"\0\0"])
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [(vr, b"") for vr in VRS if vr != "XX"] + [(vr, blank) for vr in TEXT_VRS for blank in (b"  ", b"\0\0")],
+)
 def test_an_element_without_a_value_has_only_its_vr(vr: str, value: bytes) -> None:
-    is_text = vr not in LONG_VRS - {"UC", "UR", "UT"} and vr not in {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
-    if value and (not is_text or (value == b"\0\0" and vr in {"AE", "UR"})):
-        value = b""  # these bytes are a value there
     assert _values(_element(0x00111010, vr, value)) == {"vr": vr}
+
+
+def test_a_large_value_that_is_not_read_has_one_vr() -> None:
+    content = _file(_implicit(0x00283006, bytes(70_000)), syntax=ImplicitVRLittleEndian)
+    assert _metadata(_header(content))["00283006"] == {"vr": "OW", "BulkDataURI": f"{ROOT}/00283006"}
 
 
 @pytest.mark.parametrize(
