@@ -91,7 +91,7 @@ class Archive:
         """Commit what waits for the index and give the spool directory back."""
         with self._lock:
             if self._ingest is not None and self._directory is not None:
-                self._ingest.writer.close()
+                self._ingest.close()
                 self._directory.close(remove=True)
                 self._ingest = self._directory = None
 

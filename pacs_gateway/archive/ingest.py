@@ -4,19 +4,21 @@ C-STORE, STOW-RS and import all pass here; they differ only in how they decode t
 ``finish`` returns, the bytes and their digest are on disk: a C-STORE may be answered.
 """
 
-import hashlib
 import mmap
 import os
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
+from time import monotonic
 
 import orjson
 
 from pacs_gateway.archive.describe import Description, describe, is_deflated
+from pacs_gateway.archive.digest import BackgroundDigest
 from pacs_gateway.archive.scan import Buffer
 from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
@@ -30,6 +32,9 @@ _MAX_INFLATED_BYTES = 1 << 30
 _MAX_INFLATION = 100
 _INFLATE_FLOOR_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
+_N_HASHING = 2
+# Measuring the disk takes a twentieth of receiving a small object, and no disk fills up in this time.
+_LOOK_EVERY_S = 0.1
 # Up to here an object is gathered in memory and written at once: mapping a file costs more than copying so little.
 _SMALL_BYTES = 128 * 1024
 # How long somebody who waits for the index waits for it.
@@ -63,6 +68,9 @@ class Ingest:
         self.writer = writer
         self.clock = clock
         self._sequence = count()
+        self._has_room = True
+        self._look_again_at = 0.0
+        self._hashing = ThreadPoolExecutor(_N_HASHING, thread_name_prefix="hashing")
 
     def receive(
         self, *, transfer_syntax_uid: str, origin: Origin, sop_class_uid: str, sop_instance_uid: str
@@ -93,15 +101,28 @@ class Ingest:
         return Part10Reception(self, origin)
 
     def accepts_storage(self) -> bool:
-        """Return whether there is room for more (promises P9)."""
-        return self.spool.accepts()
+        """Return whether there is room for more (promises P9), as of a tenth of a second ago at most."""
+        at = monotonic()
+        if at >= self._look_again_at:
+            self._has_room = self.spool.accepts()
+            self._look_again_at = at + _LOOK_EVERY_S
+        return self._has_room
+
+    def new_digest(self) -> BackgroundDigest:
+        """Return a digest that is computed beside receiving."""
+        return BackgroundDigest(self._hashing)
+
+    def close(self) -> None:
+        """Commit what waits for the index."""
+        self._hashing.shutdown()
+        self.writer.close()
 
     def entry_name(self, received_at: datetime, digest: str) -> str:
         """Return a name that sorts by time of reception and tells the digest."""
         return f"{microseconds(received_at):016x}-{next(self._sequence) & 0xFFFF:04x}-{digest}"
 
     def _check_room(self) -> None:
-        if not self.spool.accepts():
+        if not self.accepts_storage():
             raise CapacityError("the spool is below its low-water mark")
 
 
@@ -113,7 +134,7 @@ class Reception:
         self._announced = announced
         self._origin = origin
         self._received_at = ingest.clock()
-        self._hash = hashlib.sha256()
+        self._digest = ingest.new_digest()
         self._head = _encode_head(announced, origin, self._received_at)
         self._small: bytearray | None = bytearray()
         self._fd = -1
@@ -128,7 +149,7 @@ class Reception:
         UnavailableError
             The disk does not take it.
         """
-        self._hash.update(data)
+        self._digest.update(data)
         if self._small is None:
             _write_all(self._fd, [data])
         elif len(self._small) + len(data) <= _SMALL_BYTES:
@@ -154,11 +175,7 @@ class Reception:
             It could not be made durable, or (when waiting) not be indexed for now.
         """
         try:
-            record = self._describe()
-            if self._small is not None:
-                self._fd = self._ingest.directory.create_file()
-                _write_all(self._fd, [self._head, self._small])
-            entry = self._ingest.directory.publish(self._fd, self._ingest.entry_name(self._received_at, record.digest))
+            record, entry = self._publish()
         finally:
             self.discard()
         submitted = self._ingest.writer.submit(record, entry, urgent=wait_for_index)
@@ -175,40 +192,46 @@ class Reception:
         if fd >= 0:
             os.close(fd)
 
-    def _describe(self) -> InstanceRecord:
-        start, syntax = len(self._head), self._announced.transfer_syntax_uid
+    def _publish(self) -> tuple[InstanceRecord, str]:
+        directory = self._ingest.directory
+        # Hash, disk and description go side by side: each takes as long as the others.
+        self._digest.hand_over()
         if self._small is None:
-            size = os.fstat(self._fd).st_size
-            description = describe_file(self._fd, start, syntax)
-        else:
-            size = start + len(self._small)
-            description = _describe_bytes(self._head + self._small, start, syntax)
+            directory.begin_sync(self._fd)
+        description = self._described()
+        if self._small is not None:
+            self._fd = directory.create_file()
+            _write_all(self._fd, [self._head, self._small])
+        directory.sync(self._fd)
         record = make_record(
             description,
             transfer_syntax_uid=self._announced.transfer_syntax_uid,
-            digest=self._hash.hexdigest(),
+            digest=self._digest.hexdigest(),
             dataset_offset=len(self._head),
-            size_bytes=size,
+            size_bytes=os.fstat(self._fd).st_size,
             reception=(self._origin, self._received_at),
         )
-        if self._agrees(record):
-            return record
-        return self._with_head_of(record)
+        return record, directory.publish(self._fd, self._ingest.entry_name(self._received_at, record.digest))
 
-    def _agrees(self, record: InstanceRecord) -> bool:
-        said = (self._announced.sop_class_uid, self._announced.sop_instance_uid)
-        agrees = said == (record.sop_class_uid, record.sop_instance_uid)
-        if not agrees and self._announced.is_binding:
+    def _described(self) -> Description:
+        start, syntax = len(self._head), self._announced.transfer_syntax_uid
+        if self._small is None:
+            description = describe_file(self._fd, start, syntax)
+        else:
+            description = _describe_bytes(self._head + self._small, start, syntax)
+        told = description.attributes["SOPClassUID"], description.attributes["SOPInstanceUID"]
+        if told == (self._announced.sop_class_uid, self._announced.sop_instance_uid):
+            return description
+        if self._announced.is_binding:
             raise MismatchError("the command names another object than the data set")
-        return agrees
+        return self._with_head_of(Announced(syntax, *told))
 
-    def _with_head_of(self, record: InstanceRecord) -> InstanceRecord:
+    def _with_head_of(self, announced: Announced) -> Description:
         """Rewrite the file with a head that agrees with its data set: a file's own meta information did not."""
-        announced = Announced(record.transfer_syntax_uid, record.sop_class_uid, record.sop_instance_uid)
         head = _encode_head(announced, self._origin, self._received_at)
         if self._small is not None:
             self._head, self._announced = head, announced
-            return self._describe()
+            return self._described()
         fd = self._ingest.directory.create_file()
         try:
             _write_all(fd, [head])
@@ -222,7 +245,7 @@ class Reception:
         os.close(self._fd)
         self._fd = fd
         self._head, self._announced = head, announced
-        return self._describe()
+        return self._described()
 
 
 class Part10Reception:

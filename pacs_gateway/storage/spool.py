@@ -5,6 +5,7 @@ synced: a crash leaves a whole entry or nothing, and nothing is ever overwritten
 of its own under a kernel lock; a directory whose lock is free belongs to a dead process and is adopted.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -18,6 +19,10 @@ from typing import Self
 
 from pacs_gateway.errors import CapacityError, NotFoundError, UnavailableError
 from pacs_gateway.storage.store import ObjectReader
+
+_SYNC_FILE_RANGE_WRITE = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 _LOCK_NAME = ".lock"
 _SUFFIX = ".dcm"
@@ -170,10 +175,23 @@ class SpoolDirectory:
         with spool_errors("writing to the spool"):
             return os.open(self.path, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o640)
 
-    def publish(self, fd: int, name: str) -> str:
-        """Make the file `fd` an entry called `name`, durably, and return the entry's name for the index."""
+    @staticmethod
+    def begin_sync(fd: int) -> None:
+        """Have the kernel begin to write what `fd` holds, so that ``sync`` has less to wait for."""
+        if _libc.sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE):
+            code = ctypes.get_errno()
+            with spool_errors("writing to the spool"):
+                raise OSError(code, os.strerror(code))
+
+    @staticmethod
+    def sync(fd: int) -> None:
+        """Make the bytes of `fd` durable."""
         with spool_errors("writing to the spool"):
             os.fdatasync(fd)
+
+    def publish(self, fd: int, name: str) -> str:
+        """Make the synced file `fd` an entry called `name`, durably, and return the entry's name for the index."""
+        with spool_errors("writing to the spool"):
             # The descriptor's link in /proc is followed only when linkat(2) is told to, which Python
             # does when a directory descriptor is given.
             os.link(f"/proc/self/fd/{fd}", name + _SUFFIX, dst_dir_fd=self._fd, follow_symlinks=True)

@@ -29,6 +29,8 @@ def publish(directory: SpoolDirectory, data: bytes, name: str = DIGEST) -> str:
     fd = directory.create_file()
     try:
         os.write(fd, data)
+        directory.begin_sync(fd)
+        directory.sync(fd)
         return directory.publish(fd, name)
     finally:
         os.close(fd)
@@ -37,6 +39,7 @@ def publish(directory: SpoolDirectory, data: bytes, name: str = DIGEST) -> str:
 def test_an_entry_appears_whole_or_not_at_all(spool: Spool, directory: SpoolDirectory) -> None:
     fd = directory.create_file()
     os.write(fd, b"whole")
+    directory.sync(fd)
     assert directory.entries() == []
     entry = directory.publish(fd, DIGEST)
     os.close(fd)
