@@ -103,7 +103,8 @@ def _candidates(paths: Iterable[Path]) -> Iterator[_Candidate | Imported]:
     for path in paths:
         if path.is_dir():
             for child in sorted(path.rglob("*")):
-                if child.is_file() and not child.is_symlink():
+                # Hidden files are a computer's own notes on a folder, never images.
+                if child.is_file() and not child.is_symlink() and not child.name.startswith("."):
                     yield from _of_file(child)
         elif path.is_file():
             yield from _of_file(path)
