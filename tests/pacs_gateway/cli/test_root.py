@@ -64,6 +64,7 @@ def test_options_every_command_knows_may_stand_anywhere() -> None:
 
 
 def test_import_goes_on_past_bad_files_and_lists_them(shell: Shell, medium: Path) -> None:
+    (medium / ".DS_Store").write_bytes(b"a computer's notes")
     facts = shell.facts("import", medium, status=1)
     assert isinstance(facts, dict)
     assert facts["stored"] == 3
