@@ -1,0 +1,28 @@
+"""The worker forgets old events."""
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+
+from pacs_gateway.archive.ingest import microseconds
+from pacs_gateway.database.schema.jobs import event
+from pacs_gateway.jobs.queue import announce
+from pacs_gateway.roles.worker import _forget_events
+from tests.support.gateways import open_test_gateway
+
+
+def test_events_of_last_month_are_forgotten_and_new_ones_kept(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with open_test_gateway(tmp_path) as gateway:
+        at = gateway.clock()
+        with gateway.database.write() as connection:
+            announce(connection, "instances-stored", ["1.2.3"], at=microseconds(at - timedelta(days=30)))
+            announce(connection, "instances-stored", ["1.2.4"], at=microseconds(at))
+
+        _forget_events(gateway, stop)
+
+        with gateway.database.read() as connection:
+            assert connection.execute(select(event.c.subject)).scalars().all() == ["1.2.4"]
