@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
-from time import monotonic
 
 import orjson
 
@@ -33,8 +32,6 @@ _MAX_INFLATION = 100
 _INFLATE_FLOOR_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 _N_HASHING = 2
-# Measuring the disk takes a twentieth of receiving a small object, and no disk fills up in this time.
-_LOOK_EVERY_S = 0.1
 # Up to here an object is gathered in memory and written at once: mapping a file costs more than copying so little.
 _SMALL_BYTES = 128 * 1024
 # How long somebody who waits for the index waits for it.
@@ -68,8 +65,6 @@ class Ingest:
         self.writer = writer
         self.clock = clock
         self._sequence = count()
-        self._has_room = True
-        self._look_again_at = 0.0
         self._hashing = ThreadPoolExecutor(_N_HASHING, thread_name_prefix="hashing")
 
     def receive(
@@ -101,12 +96,8 @@ class Ingest:
         return Part10Reception(self, origin)
 
     def accepts_storage(self) -> bool:
-        """Return whether there is room for more (promises P9), as of a tenth of a second ago at most."""
-        at = monotonic()
-        if at >= self._look_again_at:
-            self._has_room = self.spool.accepts()
-            self._look_again_at = at + _LOOK_EVERY_S
-        return self._has_room
+        """Return whether there is room for more (promises P9)."""
+        return self.spool.accepts()
 
     def new_digest(self) -> BackgroundDigest:
         """Return a digest that is computed beside receiving."""
