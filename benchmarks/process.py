@@ -116,25 +116,17 @@ def _family(pid: int) -> Iterator[int]:
 
 def _usage_of(pid: int) -> Usage | None:
     try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         # The name of a process may hold blanks and brackets; what follows the last bracket is a plain list (proc(5)).
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        fields = rest.split()
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return None
     sizes = {line.split(":")[0]: int(line.split()[1]) for line in status if line.startswith(("VmRSS:", "VmHWM:"))}
     return Usage(
         pid=pid,
-        name=_short_name(arguments),
+        name=name,
         cpu_s=sum(map(int, fields[11:15])) / _TICKS_PER_S,
         rss_mib=sizes.get("VmRSS", 0) / 1024,
         peak_rss_mib=sizes.get("VmHWM", 0) / 1024,
     )
-
-
-def _short_name(arguments: Sequence[str]) -> str:
-    """Return the program's name, or for a Python module its name and the role it was started in."""
-    if "-m" not in arguments:
-        return Path(arguments[0]).name
-    module, *rest = arguments[arguments.index("-m") + 1 :]
-    return " ".join([module, *(word for word in rest[:1] if word.isalpha())])

@@ -65,11 +65,6 @@ class Loaded:
         values = self.settings.model_dump(mode="json")
         return {name: (_masked(name, str(value)), self.sources[name]) for name, value in values.items()}
 
-    def environment(self) -> dict[str, str]:
-        """Return the settings as environment variables: how the supervisor hands them to its processes."""
-        values = self.settings.model_dump(mode="json")
-        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value != ""}
-
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -85,10 +80,8 @@ class GatewayConfig:
     conflict_policy: ConflictPolicy
     dicom_hosts: tuple[str, ...]
     dicom_port: int
-    dicom_workers: int
     web_hosts: tuple[str, ...]
     web_port: int
-    web_workers: int
 
 
 def load_settings(
@@ -172,10 +165,8 @@ def compose(settings: Settings) -> GatewayConfig:
         conflict_policy=settings.conflict_policy,
         dicom_hosts=_hosts(settings.dicom_host),
         dicom_port=settings.dicom_port,
-        dicom_workers=workers,
         web_hosts=_hosts(settings.web_host),
         web_port=settings.web_port,
-        web_workers=settings.web_workers,
     )
 
 

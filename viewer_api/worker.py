@@ -21,15 +21,15 @@ _IDLE_S = 75
 _MAX_HEADERS_BYTES = 64 * 1024
 
 
-def run(config: GatewayConfig, stop: threading.Event, descriptors: Sequence[int]) -> None:
+def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
     """Serve on inherited listening sockets until `stop` is set and what is in flight has ended."""
-    sockets = [prepared(socket.socket(fileno=descriptor)) for descriptor in descriptors]
+    listening = [prepared(inherited) for inherited in sockets]
     with open_gateway(config) as gateway:
         server = make_server(create_app(WebConfig(), gateway))
 
         def serve() -> None:
             try:
-                asyncio.run(server.serve(sockets))
+                asyncio.run(server.serve(listening))
             finally:
                 stop.set()
 

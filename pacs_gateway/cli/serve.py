@@ -15,7 +15,8 @@ from pacs_gateway.database.migrate import migrate
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import ConfigurationError
 from pacs_gateway.gateway import Gateway, open_gateway
-from pacs_gateway.supervisor import Role, bind, programs, serve
+from pacs_gateway.roles.children import Role, programs
+from pacs_gateway.supervisor import Supervisor, bind
 from pacs_gateway.telemetry.log import configure_logging
 
 # All samples where `make run` has made them, else the few that are in the repository.
@@ -64,11 +65,11 @@ def run(settings: Loaded, role: Role, *, demo: bool) -> None:
         password = _prepare(gateway, role, demo=demo)
     dicom = bind(config.dicom_hosts, config.dicom_port) if role in (Role.ALL, Role.DICOM) else []
     web = bind(config.web_hosts, config.web_port) if role in (Role.ALL, Role.WEB) else []
-    children = programs(role, dicom=dicom, web=web, n_dicom=config.dicom_workers, n_web=config.web_workers)
+    children = programs(role, settings.settings, dicom_sockets=dicom, web_sockets=web)
     dicom_ports = [listening.getsockname()[1] for listening in dicom]
     web_ports = [listening.getsockname()[1] for listening in web]
     _say(config, dicom_ports, web_ports, password)
-    serve(role, children, settings.environment())
+    Supervisor(children).run()
 
 
 def _with_flags(before: Loaded, flags: dict[str, str | int | None], *, demo: bool) -> Loaded:

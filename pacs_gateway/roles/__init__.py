@@ -1,1 +1,1 @@
-"""The headless processes of a running gateway, started by the supervisor: ``python -m pacs_gateway.roles NAME``."""
+"""The headless processes of a running gateway, and which of them a node consists of."""

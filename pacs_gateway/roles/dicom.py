@@ -13,10 +13,9 @@ from pacs_gateway.gateway import open_gateway
 _SWITCH_INTERVAL_S = 0.0005
 
 
-def run(config: GatewayConfig, stop: threading.Event, descriptors: Sequence[int]) -> None:
+def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
     """Serve associations on inherited listening sockets until `stop` is set."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     with open_gateway(config) as gateway:
         server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets)
         waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -32,7 +33,7 @@ def _forget_events(gateway: Gateway, stop: threading.Event) -> None:
             return
 
 
-def run(config: GatewayConfig, stop: threading.Event, _descriptors: Sequence[int]) -> None:
+def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.socket]) -> None:
     """Do jobs until `stop` is set."""
     os.nice(_NICENESS)
     with open_gateway(config) as gateway:

@@ -70,11 +70,6 @@ def test_what_is_no_secret_is_shown() -> None:
     assert set(shown) == set(Settings.model_fields)
 
 
-def test_children_get_the_same_settings(tmp_path: Path) -> None:
-    loaded = load_settings(flags={"data_dir": tmp_path, "web_host": "::1,127.0.0.1"}, environment={"PACS_AUTH": "off"})
-    assert load_settings(environment=loaded.environment()).settings == loaded.settings
-
-
 def test_each_package_gets_its_part(tmp_path: Path) -> None:
     environment = {"PACS_AE_TITLE": "HUE_PACS, OTHER", "PACS_DICOM_HOST": "0.0.0.0, ::", "PACS_DICOM_WORKERS": "4"}
     config = compose(load_settings(flags={"data_dir": tmp_path}, environment=environment).settings)

@@ -12,41 +12,37 @@ from pathlib import Path
 import pytest
 
 from pacs_gateway.errors import ConfigurationError
-from pacs_gateway.supervisor import Role, bind, programs
+from pacs_gateway.supervisor import bind
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 30.0
 ROOT = Path(__file__).parents[2]
-CHILD = """
-import os, sys, signal
+SCRIPT = """
+import os, socket, sys
+from functools import partial
 from pathlib import Path
-from pacs_gateway.roles.lifeline import die_with_parent, stop_on_signals
-stop = stop_on_signals()
-die_with_parent()
-folder, name = Path(sys.argv[1]), sys.argv[2]
-with (folder / name).open("a") as file:
-    file.write(f"{os.getpid()}\\n")
-stop.wait()
-with (folder / "ended").open("a") as file:
-    file.write(f"{name}\\n")
-"""
-SUPERVISOR = """
-import socket, sys
 from pacs_gateway.supervisor import Program, Supervisor
+
+folder = Path(sys.argv[1])
+
+def run(name, stop):
+    with (folder / name).open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    stop.wait()
+    with (folder / "ended").open("a") as file:
+        file.write(f"{name}\\n")
+
 listening = socket.create_server(("127.0.0.1", 0))
-child = (sys.executable, sys.argv[1], sys.argv[2])
 Supervisor(
-    [Program("shipper", (*child, "shipper")), Program("dicom", (*child, "dicom"), (listening,))], {"X": "1"}
+    [Program("shipper", partial(run, "shipper")), Program("dicom", partial(run, "dicom"), (listening,))]
 ).run()
 """
 
 
 @contextmanager
 def supervised(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    script = folder / "child.py"
-    script.write_text(CHILD)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", SUPERVISOR, script, folder], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, folder], env=environment)
     try:
         wait_until(lambda: all(pids(folder, name) for name in ("shipper", "dicom")), DEADLINE_S, "the children start")
         yield process
@@ -90,17 +86,42 @@ def test_children_die_with_their_supervisor(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_a_child_that_starts_after_its_supervisor_died_ends(tmp_path: Path) -> None:
-    script = tmp_path / "child.py"
-    script.write_text(CHILD)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(DEADLINE_S)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "GATEWAY_SUPERVISOR": str(gone.pid)}
-    child = subprocess.Popen([sys.executable, script, tmp_path, "late"], env=environment)
-    try:
-        assert child.wait(DEADLINE_S) == 0
-    finally:
-        child.kill()
+def test_a_child_whose_program_breaks_says_so_and_is_started_again(tmp_path: Path) -> None:
+    broken = """
+import logging, os, sys
+from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.supervisor import Program, Supervisor
+logging.basicConfig()
+
+def run(stop):
+    print("started", flush=True)
+    raise ConfigurationError("the disk is not there")
+
+Supervisor([Program("web", run)]).run()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", broken]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline(), process.stdout.readline()] == ["started\n", "started\n"]
+        process.terminate()
+        _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert "the disk is not there" in said
+    assert "web ended with status 1; starting it again" in said
+    assert "Traceback" not in said
+
+
+def test_a_child_holds_only_its_own_sockets(tmp_path: Path) -> None:
+    with supervised(tmp_path):
+        assert [len(listening_sockets(pids(tmp_path, name)[0])) for name in ("dicom", "shipper")] == [1, 0]
+
+
+def listening_sockets(pid: int) -> list[str]:
+    descriptors = Path(f"/proc/{pid}/fd").iterdir()
+    return [target for fd in descriptors if (target := os.readlink(fd)).startswith("socket:")]
 
 
 def test_all_hosts_share_one_free_port() -> None:
@@ -117,16 +138,3 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=str(port)):
             bind(["127.0.0.1"], port)
-
-
-@pytest.mark.parametrize(
-    ("role", "names"),
-    [
-        (Role.ALL, ["dicom 1", "dicom 2", "web 1", "shipper", "worker"]),
-        (Role.DICOM, ["dicom 1", "dicom 2", "shipper"]),
-        (Role.WEB, ["web 1", "shipper"]),
-        (Role.WORKER, ["worker"]),
-    ],
-)
-def test_each_role_has_its_children(role: Role, names: list[str]) -> None:
-    assert [program.name for program in programs(role, dicom=[], web=[], n_dicom=2, n_web=1)] == names

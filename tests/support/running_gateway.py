@@ -24,6 +24,7 @@ AE_TITLE = "PACSGW"
 START_DEADLINE_S = 60.0
 _END_DEADLINE_S = 60.0
 _CLI_DEADLINE_S = 120.0
+_ROLES = frozenset({"dicom", "web", "shipper", "worker"})
 _PORT = re.compile(r"^(DICOM|Web) .*:(\d+)/?$", re.MULTILINE)
 
 
@@ -202,12 +203,11 @@ def running_gateway(
 
 def _role_of(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
     except OSError:
         return ""
-    if "viewer_api" in words:
-        return "web"
-    return words[words.index("pacs_gateway.roles") + 1] if "pacs_gateway.roles" in words else ""
+    role = name.split(" ")[0].strip()
+    return role if role in _ROLES else ""
 
 
 def _group_is_alive(group: int) -> bool:

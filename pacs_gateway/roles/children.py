@@ -1,0 +1,54 @@
+"""Which processes a node's role consists of."""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from importlib import import_module
+
+from pacs_gateway.config import GatewayConfig, Settings, compose
+from pacs_gateway.roles import dicom, shipper, worker
+from pacs_gateway.supervisor import Program
+from pacs_gateway.telemetry.log import configure_logging
+
+_Run = Callable[[GatewayConfig, threading.Event, Sequence[socket.socket]], None]
+
+
+class Role(StrEnum):
+    """What can be started apart with ``serve --role``."""
+
+    ALL = "all"
+    DICOM = "dicom"
+    WEB = "web"
+    WORKER = "worker"
+
+
+def programs(
+    role: Role, settings: Settings, *, dicom_sockets: Sequence[socket.socket], web_sockets: Sequence[socket.socket]
+) -> list[Program]:
+    """Return the children of a role, with everything they need loaded; wherever something is received, a shipper."""
+    children: list[Program] = []
+    if role in (Role.ALL, Role.DICOM):
+        children += [
+            _program(f"dicom {n}", dicom.run, settings, dicom_sockets) for n in range(1, settings.dicom_workers + 1)
+        ]
+    if role in (Role.ALL, Role.WEB):
+        # The web framework is not known here: what serves the web is found by name.
+        serve_web: _Run = import_module("viewer_api.worker").run
+        children += [_program(f"web {n}", serve_web, settings, web_sockets) for n in range(1, settings.web_workers + 1)]
+    if role is not Role.WORKER:
+        children.append(_program("shipper", shipper.run, settings))
+    if role in (Role.ALL, Role.WORKER):
+        children.append(_program("worker", worker.run, settings))
+    return children
+
+
+def _program(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.socket] = ()) -> Program:
+    return Program(name, partial(_run, name, run, settings, sockets), tuple(sockets))
+
+
+def _run(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.socket], stop: threading.Event) -> None:
+    """Be one child until `stop` is set."""
+    configure_logging(level=settings.log_level, log_format=settings.log_format, role=name.partition(" ")[0])
+    run(compose(settings), stop, sockets)
