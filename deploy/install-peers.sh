@@ -10,6 +10,8 @@ need Orthanc orthanc
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need chromium chromium
 need strace strace
+need openssl openssl
+[ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo"; else

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
+from pacs_gateway.access.networks import NOWHERE, Networks
 from pacs_gateway.archive.conflicts import ConflictPolicy
 from pacs_gateway.database.engine import DatabaseConfig
 from pacs_gateway.dimse.config import DimseConfig
-from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.errors import ConfigurationError, InputError
 from pacs_gateway.storage.spool import SpoolConfig
 
 PREFIX = "PACS_"
@@ -39,6 +40,7 @@ class Settings(BaseModel):
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8080, ge=0, le=65535)
     web_workers: int = Field(default=1, ge=1, le=64)
+    trusted_proxies: str = ""
     facility: str = Field(default="LOCAL", min_length=1, max_length=64)
     unknown_devices: UnknownDevices = UnknownDevices.REJECT
     auth: Literal["on", "off"] = "on"
@@ -82,6 +84,8 @@ class GatewayConfig:
     dicom_port: int
     web_hosts: tuple[str, ...]
     web_port: int
+    trusted_proxies: Networks
+    """Balancers: believed about who is calling, and nobody else is."""
 
 
 def load_settings(
@@ -145,6 +149,7 @@ def compose(settings: Settings) -> GatewayConfig:
     if not ae_titles:
         raise ConfigurationError("PACS_AE_TITLE: name at least one AE title")
     workers = settings.dicom_workers
+    proxies = _proxies(settings.trusted_proxies)
     return GatewayConfig(
         data_dir=data,
         database=DatabaseConfig(settings.database_url or f"sqlite:///{data / 'index.db'}"),
@@ -161,12 +166,14 @@ def compose(settings: Settings) -> GatewayConfig:
             # The caps are the node's; each of its processes holds its share.
             half_open_per_address=max(1, _HALF_OPEN_PER_ADDRESS // workers),
             half_open_total=max(1, _HALF_OPEN_TOTAL // workers),
+            trusted_proxies=proxies,
         ),
         conflict_policy=settings.conflict_policy,
         dicom_hosts=_hosts(settings.dicom_host),
         dicom_port=settings.dicom_port,
         web_hosts=_hosts(settings.web_host),
         web_port=settings.web_port,
+        trusted_proxies=proxies,
     )
 
 
@@ -178,6 +185,19 @@ def _objects(settings: Settings) -> Path:
     if scheme != "file" or not path:
         raise ConfigurationError("PACS_STORAGE_URL: this version keeps objects on local disk: file:/path")
     return Path(path.removeprefix("//")).expanduser().absolute()
+
+
+def _proxies(text: str) -> Networks:
+    if not text.strip():
+        return NOWHERE
+    wanted = "PACS_TRUSTED_PROXIES: name the proxies' own addresses or networks, such as 10.1.2.3 or 10.1.2.0/28"
+    try:
+        networks = Networks.parse(text)
+    except InputError as error:
+        raise ConfigurationError(wanted) from error
+    if networks.is_any or networks.is_host or any(network.prefixlen == 0 for network in networks.ranges):
+        raise ConfigurationError(f"{wanted}: whoever calls from there is believed")
+    return networks
 
 
 def _hosts(text: str) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "orthanc": ("Orthanc",),
     "chromium": ("chromium",),
     "strace": ("strace",),
+    # Debian keeps it off the path of those who are not root.
+    "haproxy": ("/usr/sbin/haproxy", "openssl"),
 }
 
 

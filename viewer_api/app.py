@@ -15,6 +15,7 @@ from viewer_api.boundary import Boundary, Metrics
 from viewer_api.config import WebConfig
 from viewer_api.dicomweb import rendered, retrieve, search, store
 from viewer_api.errors import problem, problem_of
+from viewer_api.forwarded import Forwarded
 from viewer_api.ops import health
 from viewer_api.portal import login, pages, viewing
 from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
@@ -40,6 +41,8 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         app.state.registry.register(collector)
     app.add_middleware(Boundary, metrics=Metrics(app.state.registry))
+    # Around everything that asks who is calling, by which scheme and for which host.
+    app.add_middleware(Forwarded, trusted=config.trusted_proxies)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     for module in (search, retrieve, rendered, store, health, login, viewing, pages):

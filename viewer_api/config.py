@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pacs_gateway.access.networks import NOWHERE, Networks
+
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
@@ -13,3 +15,5 @@ class WebConfig:
     """Studies on one page of the list."""
     max_upload_bytes: int = 64 << 30
     """Largest body of one STOW-RS request; nothing of it is held in memory."""
+    trusted_proxies: Networks = NOWHERE
+    """Whose ``X-Forwarded-*`` headers are believed."""

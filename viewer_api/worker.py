@@ -25,7 +25,7 @@ def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.s
     """Serve on inherited listening sockets until `stop` is set and what is in flight has ended."""
     listening = [prepared(inherited) for inherited in sockets]
     with open_gateway(config) as gateway:
-        server = make_server(create_app(WebConfig(), gateway))
+        server = make_server(create_app(WebConfig(trusted_proxies=config.trusted_proxies), gateway))
 
         def serve() -> None:
             try:

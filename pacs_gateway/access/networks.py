@@ -100,6 +100,10 @@ class Networks:
         return self.is_any or any(address in network for network in self.ranges)
 
 
+NOWHERE = Networks()
+"""No address at all."""
+
+
 class Hosts:
     """Answers which addresses a host name has, asked anew every 60 s.
 

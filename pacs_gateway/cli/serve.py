@@ -96,6 +96,7 @@ def _prepare(gateway: Gateway, role: Role, *, demo: bool) -> str | None:
         Listening(
             dicom_hosts=config.dicom_hosts if role in (Role.ALL, Role.DICOM) else (),
             web_hosts=config.web_hosts if role in (Role.ALL, Role.WEB) else (),
+            trusted_proxies=tuple(str(network) for network in config.trusted_proxies.ranges),
         ),
         is_auth_on=config.access.is_auth_on,
         unknown_devices=config.access.unknown_devices,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pacs_gateway.access.networks import NOWHERE, Networks
+
 
 @dataclass(frozen=True, slots=True)
 class DimseConfig:
@@ -25,3 +27,5 @@ class DimseConfig:
     """Connections of one address without a complete A-ASSOCIATE-RQ, before the oldest makes room."""
     half_open_total: int = 200
     """The same for all addresses together: this process's share of the node's cap."""
+    trusted_proxies: Networks = NOWHERE
+    """Whose connections begin with a PROXY protocol v2 header; nobody else's may."""

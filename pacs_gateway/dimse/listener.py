@@ -3,7 +3,8 @@
 One thread watches all of them, so that a connection that says nothing costs a descriptor and a small buffer, never a
 thread. Honest peers are never refused by their address (many share one behind NAT): at a cap the oldest connection
 that is not quite new makes room. Several processes share the listening socket; each accepts only while it has room
-for another association, so the others take what it leaves (promises A2, R13, B6).
+for another association, so the others take what it leaves (promises A2, R13, B6). A connection from a trusted proxy
+begins with the header that says whose it is; from then on it is that caller's, here and everywhere.
 """
 
 import errno
@@ -14,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from pacs_gateway.access.networks import parse_address
+from pacs_gateway.dimse.admission import plain_address
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.pdu import (
@@ -27,6 +30,7 @@ from pacs_gateway.dimse.pdu import (
     encode_rejection,
     pdu_size,
 )
+from pacs_gateway.dimse.proxy_protocol import PREAMBLE_LENGTH, ProxyHeaderError, header_size, parse_source
 from pacs_gateway.dimse.wire import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,8 @@ _FRESH_S = 0.25
 _PROMISING_S = 0.05
 # Out of descriptors or memory: leave the backlog alone for a moment.
 _BACK_OFF_S = 0.25
+# A balancer that is set up wrongly would fill the log with each of its connections.
+_WARN_EVERY_S = 60.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -58,8 +64,11 @@ class _HalfOpen:
     sock: socket.socket
     address: Address
     opened_at: float
+    awaits_proxy_header: bool
+    """Then `address` is a trusted proxy's, and nobody's to be counted by."""
+    needed: int
+    """Bytes to wait for before looking at them."""
     received: bytearray = field(default_factory=bytearray)
-    needed: int = HEADER_LENGTH
 
 
 class Door:
@@ -84,6 +93,7 @@ class Door:
         self._n_associations = 0
         self._is_accepting = False
         self._paused_until = 0.0
+        self._warned_at = float("-inf")
         self._resume_at: float | None = None
         """When to look at the listeners again; None while they are watched, or until an association ends."""
 
@@ -161,10 +171,11 @@ class Door:
                 self._back_off(error)
             return  # otherwise the peer has gone already
         self._set_options(sock)
-        same = [other for other in self._half_open if other.address[0] == address[0]]
-        self._make_room(same, self._config.half_open_per_address)
+        is_proxy = self._config.trusted_proxies.contain(parse_address(address[0]))
+        half_open = _HalfOpen(sock, address, monotonic(), is_proxy, PREAMBLE_LENGTH if is_proxy else HEADER_LENGTH)
+        if not is_proxy:
+            self._make_room_at_address(half_open)
         self._make_room(self._half_open, self._config.half_open_total)
-        half_open = _HalfOpen(sock, address, monotonic())
         self._half_open[half_open] = None
         self._selector.register(sock, selectors.EVENT_READ, half_open)
         if len(self._half_open) >= self._config.half_open_total:
@@ -186,6 +197,15 @@ class Door:
         except OSError:
             return  # already closed by the peer: reading will tell
 
+    def _make_room_at_address(self, newest: _HalfOpen) -> None:
+        """Hold down what one caller's address has open; connections of callers not known yet count in all only."""
+        same = [
+            other
+            for other in self._half_open
+            if other.address[0] == newest.address[0] and other is not newest and not other.awaits_proxy_header
+        ]
+        self._make_room(same, self._config.half_open_per_address)
+
     def _make_room(self, candidates: "Sequence[_HalfOpen] | dict[_HalfOpen, None]", cap: int) -> None:
         """Close the oldest of `candidates`, in order of age, until fewer than `cap` are left or the rest is new."""
         surplus = len(candidates) - cap + 1
@@ -205,12 +225,16 @@ class Door:
                     self._drop(half_open)
                     return
                 received += data
-                if len(received) == HEADER_LENGTH:
-                    half_open.needed = self._check_header(received)
+                if len(received) == half_open.needed:
+                    self._look_at(half_open)
         except BlockingIOError:
             return
         except PduError as error:
             self._drop(half_open, encode_abort(error.reason))
+            return
+        except ProxyHeaderError as error:
+            self._warn(half_open, error)
+            self._drop(half_open)
             return
         except OSError:
             self._drop(half_open)
@@ -218,6 +242,30 @@ class Door:
         self._forget(half_open)
         self._waiting.append(half_open)
         self._admit_waiting()
+
+    def _look_at(self, half_open: _HalfOpen) -> None:
+        """Find out how much more is needed, once all that was needed so far has come."""
+        received = half_open.received
+        if not half_open.awaits_proxy_header:
+            if len(received) == HEADER_LENGTH:
+                half_open.needed = self._check_header(received)
+            return
+        half_open.needed = header_size(received)
+        if len(received) < half_open.needed:
+            return
+        source = parse_source(received)
+        if source is not None:
+            half_open.address = (plain_address(source[0]), source[1])
+        half_open.awaits_proxy_header = False
+        received.clear()
+        half_open.needed = HEADER_LENGTH
+        self._make_room_at_address(half_open)
+
+    def _warn(self, half_open: _HalfOpen, error: ProxyHeaderError) -> None:
+        if monotonic() - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = monotonic()
+            proxy = plain_address(half_open.address[0])
+            logger.warning("connections from the trusted proxy %s are closed: %s (PACS_TRUSTED_PROXIES)", proxy, error)
 
     def _check_header(self, header: bytearray) -> int:
         size = pdu_size(header, MAX_ASSOCIATE_LENGTH)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pacs_gateway.access.networks import parse_address
 from pacs_gateway.config import Settings, compose, load_settings
 from pacs_gateway.errors import ConfigurationError
 
@@ -89,3 +90,24 @@ def test_what_this_version_does_not_offer_is_refused(environment: dict[str, str]
 def test_objects_may_lie_elsewhere(tmp_path: Path) -> None:
     settings = load_settings(environment={"PACS_STORAGE_URL": f"file://{tmp_path}/o"}).settings
     assert compose(settings).objects == tmp_path / "o"
+
+
+def test_trusted_proxies_are_believed_by_dicom_and_web_alike(tmp_path: Path) -> None:
+    environment = {"PACS_TRUSTED_PROXIES": "10.1.2.3, 10.2.0.0/24,2001:db8::/64"}
+    config = compose(load_settings(flags={"data_dir": tmp_path}, environment=environment).settings)
+    assert str(config.trusted_proxies) == "10.1.2.3/32,10.2.0.0/24,2001:db8::/64"
+    assert config.dimse.trusted_proxies == config.trusted_proxies
+
+
+def test_no_proxy_is_trusted_unless_named(tmp_path: Path) -> None:
+    config = compose(load_settings(flags={"data_dir": tmp_path}, environment={}).settings)
+    assert not config.trusted_proxies.contain(parse_address("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    "text", ["any", "host", "10.1.2.3,host", "0.0.0.0/0", "::/0", "balancer.local", "10.1.2.3/24", ","]
+)
+def test_proxies_that_are_everybody_or_no_network_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="PACS_TRUSTED_PROXIES") as refusal:
+        compose(load_settings(environment={"PACS_TRUSTED_PROXIES": text}).settings)
+    assert "\n" not in str(refusal.value)

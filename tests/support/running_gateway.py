@@ -146,18 +146,20 @@ class RunningGateway:
             timeout=_CLI_DEADLINE_S,
         )
 
+    def must(self, *arguments: str) -> str:
+        """Run a command that is to succeed and return what it prints."""
+        done = self.cli(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def facts(self, *arguments: str) -> Any:
         """Run a command with ``--json`` and return what it prints."""
-        done = self.cli(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(self.must(*arguments, "--json"))
 
     @cached_property
     def token(self) -> str:
         """A bearer token of the administrator."""
-        done = self.cli("token", "add", "acceptance", "--user", "admin")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return self.must("token", "add", "acceptance", "--user", "admin").strip()
 
     def client(self) -> httpx.Client:
         """Return a client that acts as the administrator."""
