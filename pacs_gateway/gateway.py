@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from pacs_gateway.access import Access, open_access
 from pacs_gateway.archive.archive import Archive
-from pacs_gateway.archive.ingest import Clock, now
+from pacs_gateway.archive.ingest import Clock, microseconds, now
 from pacs_gateway.config import GatewayConfig
+from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.revision import revisions
 from pacs_gateway.errors import ConfigurationError, GatewayError
@@ -31,6 +32,8 @@ class Gateway:
     access: Access
     jobs: JobList
     clock: Clock
+    queue_clock: SharedClock
+    """By which jobs are due and leases end: the same for every node."""
 
     def readiness(self) -> dict[str, str]:
         """Return ``ok``, ``degraded`` or ``down`` for each thing this node depends on."""
@@ -59,8 +62,13 @@ class Gateway:
 
 
 @contextmanager
-def open_gateway(config: GatewayConfig, *, clock: Clock = now) -> Iterator[Gateway]:
+def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterator[Gateway]:
     """Open a gateway on a migrated database, and close it at the end of the block.
+
+    Parameters
+    ----------
+    clock
+        Stands in for this machine's clock and for the one that all nodes share.
 
     Raises
     ------
@@ -69,16 +77,27 @@ def open_gateway(config: GatewayConfig, *, clock: Clock = now) -> Iterator[Gatew
     """
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     database = Database(config.database)
+    queue_clock = database_time if clock is None else _shared(clock)
+    clock = clock or now
     try:
         present, needed = revisions(database)
         if present != needed:
             raise ConfigurationError("the index has another version's schema; run `pacs-gateway migrate`")
         with FilesystemStore(config.objects) as store, open_access(database, config.access, clock=clock) as access:
             spool = Spool(config.spool)
-            archive = Archive(database, store, spool, clock=clock, policy=config.conflict_policy)
+            archive = Archive(
+                database, store, spool, clock=clock, queue_clock=queue_clock, policy=config.conflict_policy
+            )
             try:
-                yield Gateway(config, database, store, spool, archive, access, JobList(database), clock)
+                yield Gateway(config, database, store, spool, archive, access, JobList(database), clock, queue_clock)
             finally:
                 archive.close()
     finally:
         database.close()
+
+
+def _shared(clock: Clock) -> SharedClock:
+    def shared(_connection: Connection) -> int:
+        return microseconds(clock())
+
+    return shared

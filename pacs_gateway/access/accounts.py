@@ -85,8 +85,12 @@ class Accounts:
             check_password(password, name=name)
         check_facility(facility)
         password_hash = self._passwords.hash(password)
-        with self._database.write() as connection:
-            if _find(connection, name) is not None:
+
+        def make(connection: Connection) -> Row[*tuple[object, ...]]:
+            known = _find(connection, name)
+            if known is not None and known.password_hash == password_hash:
+                return known  # made already, by a commit that could not be confirmed
+            if known is not None:
                 raise ConflictError(f"user {name!r} exists already")
             connection.execute(
                 insert(account).values(
@@ -99,9 +103,9 @@ class Accounts:
                 )
             )
             self._record(connection, by, Event.USER_ADD, f"{name} ({role}, {facility})")
-            made = _find(connection, name)
-        assert made is not None
-        return NewAccount(to_account(made), one_time)
+            return _require(connection, name)
+
+        return NewAccount(to_account(self._database.transact(make)), one_time)
 
     def ensure_administrator(self) -> str | None:
         """Make the first administrator, ``admin``, where there is none; return its one-time password, this once.
@@ -141,12 +145,18 @@ class Accounts:
         with self._database.read() as connection:
             row = _find(connection, to_name(name))
         is_right = self._passwords.verify(password, row.password_hash if row else None)
-        with self._database.write() as connection:
+        # What a stranger typed as a name may be a password: it is not recorded, nor may it fill the trail.
+        is_recorded = row is not None or self._strangers.is_due(address)
+
+        def settle(connection: Connection) -> None:
             if row is not None and is_right:
                 self._throttle.clear(connection, name, address=address)
             else:
                 self._throttle.fail(connection, name, address=address)
-            self._record_login(connection, row.name if row else None, address=address, is_right=is_right)
+            if is_recorded:
+                self._record_login(connection, row.name if row else None, address=address, is_right=is_right)
+
+        self._database.transact(settle)
         if row is None or not is_right:
             raise UnauthenticatedError("name or password is wrong")
         return to_account(row)
@@ -205,22 +215,28 @@ class Accounts:
         ConflictError
             It is the last administrator.
         """
-        with self._database.write() as connection:
+
+        def drop(connection: Connection) -> None:
             row = _require(connection, name)
-            if row.role == Role.ADMINISTRATOR and _count_administrators(connection) == 1:
+            if row.role == Role.ADMINISTRATOR and _lock_administrators(connection) == 1:
                 raise ConflictError(f"{row.name!r} is the last administrator: add another one first")
             connection.execute(delete(account).where(account.c.id == row.id))
             self._record(connection, by, Event.USER_REMOVE, row.name)
 
+        self._database.transact(drop)
+
     def _set_password(self, name: str, password: str, *, must_change: bool, by: Actor) -> None:
         password_hash = self._passwords.hash(password)
-        with self._database.write() as connection:
+
+        def change(connection: Connection) -> None:
             row = _require(connection, name)
             changed = update(account).where(account.c.id == row.id)
             connection.execute(changed.values(password_hash=password_hash, must_change=must_change))
             connection.execute(delete(session).where(session.c.account_key == row.id))
             self._throttle.clear(connection, row.name)
             self._record(connection, by, Event.USER_PASSWORD, row.name)
+
+        self._database.transact(change)
 
     def _record(self, connection: Connection, by: Actor, event: Event, subject: str) -> None:
         self._audit.record(
@@ -233,9 +249,6 @@ class Accounts:
         )
 
     def _record_login(self, connection: Connection, name: str | None, *, address: str, is_right: bool) -> None:
-        # What a stranger typed as a name may be a password: it is not recorded, nor may it fill the trail.
-        if name is None and not self._strangers.is_due(address):
-            return
         self._audit.record(
             connection,
             actor=name or "",
@@ -272,3 +285,9 @@ def _require(connection: Connection, name: str) -> Row[*tuple[object, ...]]:
 def _count_administrators(connection: Connection) -> int:
     counted = select(func.count()).select_from(account).where(account.c.role == Role.ADMINISTRATOR)
     return connection.scalar(counted) or 0
+
+
+def _lock_administrators(connection: Connection) -> int:
+    """Return how many administrators there are; nobody else removes one before the transaction ends."""
+    locked = select(account.c.id).where(account.c.role == Role.ADMINISTRATOR).order_by(account.c.id).with_for_update()
+    return len(connection.execute(locked).all())

@@ -122,12 +122,15 @@ def all_devices(connection: Connection) -> tuple[Device, ...]:
     return tuple(to_device(row) for row in rows)
 
 
-def find_device(connection: Connection, ae_title: str, called: str) -> Row[*tuple[object, ...]] | None:
-    """Return the row with these titles, if there is one."""
+def find_device(
+    connection: Connection, ae_title: str, called: str, *, lock: bool = False
+) -> Row[*tuple[object, ...]] | None:
+    """Return the row with these titles, if there is one; with `lock` for nobody else to change."""
     if not is_ae_title(ae_title) or not (called == "" or is_ae_title(called)):
         return None
     same = (device.c.ae_title == ae_title) & (device.c.called_ae_title == called)
-    return connection.execute(select(device).where(same)).one_or_none()
+    found = select(device).where(same)
+    return connection.execute(found.with_for_update() if lock else found).one_or_none()
 
 
 def require_device(connection: Connection, ae_title: str, called: str) -> Row[*tuple[object, ...]]:

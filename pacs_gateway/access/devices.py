@@ -115,12 +115,15 @@ class Devices:
             The titles are registered already.
         """
         new = check_device(new)
-        with self._database.write() as connection:
+
+        def register(connection: Connection) -> Device:
             if find_device(connection, new.ae_title, new.called) is not None:
                 raise ConflictError(f"device {new.ae_title} is registered already: remove it first")
             self._insert(connection, new)
             self._changed(connection, Event.DEVICE_ADD, new.ae_title, new.called, by)
-            made = to_device(require_device(connection, new.ae_title, new.called))
+            return to_device(require_device(connection, new.ae_title, new.called))
+
+        made = self._database.transact(register)
         self._roster.expire()
         return made
 
@@ -139,18 +142,23 @@ class Devices:
         """
         caller = self._choose(calling, address)
         title, where = check_ae_title(caller.calling), parse_address(caller.address)
-        with self._database.write() as connection:
-            row = find_device(connection, title, caller.called) or find_device(connection, title, "")
+
+        def let_in(connection: Connection) -> Device:
+            row = find_device(connection, title, caller.called, lock=True) or find_device(
+                connection, title, "", lock=True
+            )
             called = row.called_ae_title if row else ""
             if row:
                 networks = Networks.parse(row.networks).plus(where)
                 connection.execute(update(device).where(device.c.id == row.id).values(networks=str(networks)))
             else:
-                facility = check_facility(facility or self._config.facility)
-                self._insert(connection, NewDevice(title, facility, networks=Networks().plus(where)))
+                owner = check_facility(facility or self._config.facility)
+                self._insert(connection, NewDevice(title, owner, networks=Networks().plus(where)))
             forget_rejected(connection, calling=caller.calling, address=caller.address)
             self._changed(connection, Event.DEVICE_ALLOW, title, called, by)
-            allowed = to_device(require_device(connection, title, called))
+            return to_device(require_device(connection, title, called))
+
+        allowed = self._database.transact(let_in)
         self._roster.expire()
         return allowed
 
@@ -163,10 +171,13 @@ class Devices:
             There is no such device.
         """
         ae_title, called = strip_padding(ae_title), strip_padding(called)
-        with self._database.write() as connection:
+
+        def forget(connection: Connection) -> None:
             row = require_device(connection, ae_title, called)
             connection.execute(delete(device).where(device.c.id == row.id))
             self._changed(connection, Event.DEVICE_REMOVE, ae_title, called, by)
+
+        self._database.transact(forget)
         self._roster.expire()
 
     def show(self, ae_title: str, *, called: str = "") -> Device:

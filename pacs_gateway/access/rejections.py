@@ -91,12 +91,16 @@ class Rejections:
             callers = self._take()
             if not callers:
                 return
+            recorded = tuple(caller for caller in callers if self._seldom.is_due(caller.address))
+
+            def write(connection: Connection) -> None:
+                for caller in sorted(callers, key=lambda one: (one.calling, one.called, one.address)):
+                    _write(connection, caller)
+                _drop_oldest(connection)
+                self._record(connection, recorded)
+
             try:
-                with self._database.write() as connection:
-                    for caller in callers:
-                        _write(connection, caller)
-                    _drop_oldest(connection)
-                    self._record(connection, callers)
+                self._database.transact(write)
             except (UnavailableError, CapacityError):
                 with self._mutex:
                     for caller in callers:
@@ -163,15 +167,14 @@ class Rejections:
 
     def _record(self, connection: Connection, callers: tuple[Rejected, ...]) -> None:
         for caller in callers:
-            if self._seldom.is_due(caller.address):
-                self._audit.record(
-                    connection,
-                    actor=caller.calling,
-                    address=caller.address,
-                    action=Event.DEVICE_REJECTED,
-                    subject=f"{caller.called}: {caller.reason}",
-                    outcome=Outcome.FAILURE,
-                )
+            self._audit.record(
+                connection,
+                actor=caller.calling,
+                address=caller.address,
+                action=Event.DEVICE_REJECTED,
+                subject=f"{caller.called}: {caller.reason}",
+                outcome=Outcome.FAILURE,
+            )
 
 
 def forget_rejected(connection: Connection, *, calling: str, address: str) -> None:

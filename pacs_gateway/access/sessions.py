@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from pacs_gateway.access.accounts import Account, to_account
 from pacs_gateway.access.audit import Audit, Event, Outcome
@@ -13,6 +13,7 @@ from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import account, session
 from pacs_gateway.errors import CapacityError, UnavailableError
+from pacs_gateway.index.upsert import insert_ignoring
 
 _N_BYTES = 32
 _LENGTH = 43  # of 32 bytes in base64url without padding
@@ -38,17 +39,19 @@ class Sessions:
         """Open a session for an account that has just proven itself; return the cookie's value."""
         value = secrets.token_urlsafe(_N_BYTES)
         now = self._clock()
-        with self._database.write() as connection:
+        row = {
+            "token_hash": digest(value),
+            "account_key": owner.key,
+            "created_at": to_microseconds(now),
+            "used_at": to_microseconds(now),
+            "expires_at": to_microseconds(now + self._lifetime),
+        }
+
+        def open_session(connection: Connection) -> None:
             connection.execute(delete(session).where(session.c.expires_at <= to_microseconds(now)))
-            connection.execute(
-                insert(session).values(
-                    token_hash=digest(value),
-                    account_key=owner.key,
-                    created_at=to_microseconds(now),
-                    used_at=to_microseconds(now),
-                    expires_at=to_microseconds(now + self._lifetime),
-                )
-            )
+            connection.execute(insert_ignoring(connection, session), row)
+
+        self._database.transact(open_session)
         return value
 
     def resolve(self, value: str) -> Account | None:
@@ -69,14 +72,15 @@ class Sessions:
             return None
         if unused >= _TOUCH_AFTER:
             # A full disk must not keep anybody from reading: then the session merely ends early.
-            with contextlib.suppress(UnavailableError, CapacityError), self._database.write() as connection:
-                touched = update(session).where(session.c.token_hash == token_hash)
-                connection.execute(touched.values(used_at=to_microseconds(now)))
+            touched = update(session).where(session.c.token_hash == token_hash).values(used_at=to_microseconds(now))
+            with contextlib.suppress(UnavailableError, CapacityError):
+                self._database.transact(lambda connection: connection.execute(touched))
         return to_account(row)
 
     def revoke(self, value: str, *, address: str) -> None:
         """End a session, as logging out does; a value that is none changes nothing."""
-        with self._database.write() as connection:
+
+        def end(connection: Connection) -> None:
             name = connection.scalar(
                 select(account.c.name)
                 .join(session, session.c.account_key == account.c.id)
@@ -93,6 +97,8 @@ class Sessions:
                 subject=name,
                 outcome=Outcome.SUCCESS,
             )
+
+        self._database.transact(end)
 
 
 def digest(secret: str) -> str:

@@ -18,10 +18,9 @@ _LONGEST_LOCK = timedelta(hours=1)
 _FORGET_AFTER = timedelta(days=1)
 _MAX_ROWS = 10_000
 
-_COUNT = text(
+_BEGIN = text(
     "INSERT INTO login_failure (name, address, n_failures, locked_until) "
-    "VALUES (:name, :address, :n_failures, :locked_until) ON CONFLICT (name, address) DO UPDATE "
-    "SET n_failures = excluded.n_failures, locked_until = excluded.locked_until"
+    "VALUES (:name, :address, 0, 0) ON CONFLICT (name, address) DO NOTHING"
 )
 
 
@@ -43,13 +42,19 @@ class Throttle:
         key, where = _key(name), _where(address)
         with self._database.read() as connection:
             self._check(connection, key, where)
-        with self._database.write() as connection:
-            n_failures = self._check(connection, key, where) + 1
+
+        def count(connection: Connection) -> None:
+            # There is a row to lock, so that of many guesses at once each sees the count of the one before it.
+            connection.execute(_BEGIN, {"name": key, "address": where})
+            n_failures = self._check(connection, key, where, lock=True) + 1
             locked_until = to_microseconds(self._clock() + _lock(n_failures))
+            same = (login_failure.c.name == key) & (login_failure.c.address == where)
             connection.execute(
-                _COUNT, {"name": key, "address": where, "n_failures": n_failures, "locked_until": locked_until}
+                update(login_failure).where(same).values(n_failures=n_failures, locked_until=locked_until)
             )
             self._forget_old(connection)
+
+        self._database.transact(count)
 
     def fail(self, connection: Connection, name: str, *, address: str) -> None:
         """Let the lock of an attempt that has failed run from now.
@@ -68,12 +73,11 @@ class Throttle:
             matches &= login_failure.c.address == _where(address)
         connection.execute(delete(login_failure).where(matches))
 
-    def _check(self, connection: Connection, key: str, where: str) -> int:
-        row = connection.execute(
-            select(login_failure.c.n_failures, login_failure.c.locked_until).where(
-                login_failure.c.name == key, login_failure.c.address == where
-            )
-        ).one_or_none()
+    def _check(self, connection: Connection, key: str, where: str, *, lock: bool = False) -> int:
+        found = select(login_failure.c.n_failures, login_failure.c.locked_until).where(
+            login_failure.c.name == key, login_failure.c.address == where
+        )
+        row = connection.execute(found.with_for_update() if lock else found).one_or_none()
         now = self._clock()
         if row is None or row.locked_until < to_microseconds(now - _FORGET_AFTER):
             return 0

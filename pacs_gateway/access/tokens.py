@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from pacs_gateway.access.accounts import Account, to_account
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome
@@ -61,11 +61,15 @@ class Tokens:
             raise InputError("a token expires in the future")
         value = PREFIX + secrets.token_urlsafe(_N_BYTES)
         now = self._clock()
-        with self._database.write() as connection:
+
+        def keep(connection: Connection) -> None:
             owner = connection.scalar(select(account.c.id).where(account.c.name == to_name(account_name)))
             if owner is None:
                 raise NotFoundError("there is no such user")
-            if connection.scalar(select(token.c.id).where(token.c.name == name)) is not None:
+            known = connection.scalar(select(token.c.token_hash).where(token.c.name == name))
+            if known == digest(value):  # kept already, by a commit that could not be confirmed
+                return
+            if known is not None:
                 raise ConflictError(f"token {name!r} exists already")
             connection.execute(
                 insert(token).values(
@@ -84,6 +88,8 @@ class Tokens:
                 subject=name,
                 outcome=Outcome.SUCCESS,
             )
+
+        self._database.transact(keep)
         return value
 
     def resolve(self, value: str) -> Account | None:
@@ -126,7 +132,8 @@ class Tokens:
             There is no such token.
         """
         name = to_name(name)
-        with self._database.write() as connection:
+
+        def drop(connection: Connection) -> None:
             if connection.execute(delete(token).where(token.c.name == name)).rowcount == 0:
                 raise NotFoundError("there is no such token")
             self._audit.record(
@@ -137,6 +144,8 @@ class Tokens:
                 subject=name,
                 outcome=Outcome.SUCCESS,
             )
+
+        self._database.transact(drop)
 
     def _select(self, *matches: ColumnElement[bool]) -> tuple[Token, ...]:
         columns = (token.c.name, account.c.name.label("account"), token.c.created_at, token.c.expires_at)

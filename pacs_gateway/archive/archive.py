@@ -8,11 +8,12 @@ from sqlalchemy import Connection
 
 from pacs_gateway.archive.conflicts import COMPARE, ConflictPolicy, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
-from pacs_gateway.archive.ingest import Clock, Ingest, microseconds
+from pacs_gateway.archive.ingest import Clock, Ingest
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
 from pacs_gateway.archive.ship import Recovery, Shipper
 from pacs_gateway.archive.stored import Holdings
+from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.index.rows import BatchResult
 from pacs_gateway.index.writer import BatchHooks, IndexWriter
@@ -37,17 +38,19 @@ class Archive:
         spool: Spool,
         *,
         clock: Clock,
+        queue_clock: SharedClock = database_time,
         policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE,
     ) -> None:
         self._database = database
         self._store = store
         self._spool = spool
         self._clock = clock
+        self._queue_clock = queue_clock
         holdings = Holdings(database, store, spool)
         self.search = Search(database)
         self.derive = Derive(database, store, holdings, clock)
         self.retrieve = Retrieve(database, holdings, self.derive)
-        self.conflicts = Conflicts(database, holdings, policy=policy, clock=clock)
+        self.conflicts = Conflicts(database, holdings, policy=policy, queue_clock=queue_clock)
         self._lock = Lock()
         self._directory: SpoolDirectory | None = None
         self._ingest: Ingest | None = None
@@ -99,7 +102,7 @@ class Archive:
         return IndexWriter(self._database, BatchHooks(self._follow_up, self._spool.remove))
 
     def _follow_up(self, connection: Connection, result: BatchResult) -> None:
-        at = microseconds(self._clock())
+        at = self._queue_clock(connection)
         enqueue(connection, DERIVE, (str(key) for key in result.series_keys), run_at=at + _DERIVE_AFTER)
         enqueue(connection, COMPARE, (str(key) for key in result.pending_keys), run_at=at)
         announce(connection, INSTANCES_STORED, result.study_uids, at=at)

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, select, update
 
 from pacs_gateway.archive.derive import DERIVE
 from pacs_gateway.archive.equivalence import is_equivalent
-from pacs_gateway.archive.ingest import Clock, microseconds
 from pacs_gateway.archive.retrieve import part10_head
 from pacs_gateway.archive.stored import Holdings
+from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived, study
 from pacs_gateway.errors import NotFoundError
@@ -69,11 +69,18 @@ class Version:
 class Conflicts:
     """Compares, lists and settles."""
 
-    def __init__(self, database: Database, holdings: Holdings, *, policy: ConflictPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        holdings: Holdings,
+        *,
+        policy: ConflictPolicy,
+        queue_clock: SharedClock = database_time,
+    ) -> None:
         self._database = database
         self._holdings = holdings
         self._policy = policy
-        self._clock = clock
+        self._queue_clock = queue_clock
 
     def compare(self, instance_id: int) -> None:
         """Find out whether a pending content is another encoding of one that is kept, and apply the policy if not."""
@@ -147,16 +154,18 @@ class Conflicts:
                 return same and bool(newcomer["received_at"] >= current["received_at"])
 
     def _set_state(self, instance_id: int, state: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(update(instance).where(instance.c.id == instance_id).values(state=state))
+        changed = update(instance).where(instance.c.id == instance_id).values(state=state)
+        self._database.transact(lambda connection: connection.execute(changed))
 
     def _make_current(self, instance_id: int, *, old_state: str) -> None:
-        with self._database.write() as connection:
+        def make_current(connection: Connection) -> None:
             new = _row(connection, instance_id)
             if new is None:
                 raise NotFoundError(f"no instance {instance_id}")
-            old = next((r for r in _versions(connection, new["sop_uid"]) if r["state"] == "current"), None)
+            old = next((r for r in _locked_versions(connection, new["sop_uid"]) if r["state"] == "current"), None)
             if old is not None:
+                if old["id"] == instance_id:
+                    return
                 connection.execute(update(instance).where(instance.c.id == old["id"]).values(state=old_state))
                 _count(connection, old["series_key"], -1)
                 _forget_derived(connection, old)
@@ -164,7 +173,9 @@ class Conflicts:
             _count(connection, new["series_key"], 1)
             _forget_derived(connection, new)
             keys = {str(row["series_key"]) for row in (old, new) if row is not None}
-            enqueue(connection, DERIVE, keys, run_at=microseconds(self._clock()))
+            enqueue(connection, DERIVE, keys, run_at=self._queue_clock(connection))
+
+        self._database.transact(make_current)
 
     def _select(self, statement: Select[*tuple[Any, ...]]) -> tuple[Version, ...]:
         with self._database.read() as connection:
@@ -193,6 +204,9 @@ _VERSIONS = (
 )
 
 
+_CONTENTS = select(instance).where(instance.c.sop_uid == bindparam("uid")).order_by(instance.c.id)
+
+
 def _version(row: Sequence[Any]) -> Version:
     *facts, received_at = row
     return Version(*[*facts, datetime.fromtimestamp(received_at / 1_000_000, UTC)])
@@ -203,8 +217,17 @@ def _row(connection: Connection, instance_id: int) -> RowMapping | None:
 
 
 def _versions(connection: Connection, sop_uid: str) -> list[RowMapping]:
-    statement = select(instance).where(instance.c.sop_uid == sop_uid).order_by(instance.c.id).with_for_update()
-    return list(connection.execute(statement).mappings())
+    return list(connection.execute(_CONTENTS, {"uid": sop_uid}).mappings())
+
+
+def _locked_versions(connection: Connection, sop_uid: str) -> list[RowMapping]:
+    """Return the contents of a UID, nobody else changing them or what stands above them until the end."""
+    keys = [row["series_key"] for row in _versions(connection, sop_uid)]
+    # In the order of the batch writer: studies, series, instances.
+    above = select(series.c.study_key).where(series.c.id.in_(keys))
+    connection.execute(select(study.c.id).where(study.c.id.in_(above)).order_by(study.c.study_uid).with_for_update())
+    connection.execute(select(series.c.id).where(series.c.id.in_(keys)).order_by(series.c.series_uid).with_for_update())
+    return list(connection.execute(_CONTENTS.with_for_update(), {"uid": sop_uid}).mappings())
 
 
 def _count(connection: Connection, series_key: int, change: int) -> None:

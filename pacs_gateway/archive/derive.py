@@ -174,15 +174,19 @@ class Derive:
         body = self._compose(series_key)
         digest = hashlib.sha256(body).hexdigest()
         self._store.put(derived_key(digest, _METADATA_NAME), body)
-        with self._database.write() as connection:
-            now_at = connection.execute(select(series.c.revision).where(series.c.id == series_key)).scalar_one()
-            if now_at != revision:
+
+        def set_metadata(connection: Connection) -> str | None:
+            current = select(series.c.revision).where(series.c.id == series_key).with_for_update()
+            if connection.execute(current).scalar_one() != revision:
                 # Something arrived, or another content became current, since the rows were read: its job comes next.
-                return
+                return None
             old = connection.execute(
                 select(series_derived.c.metadata_digest).where(series_derived.c.series_key == series_key)
             ).scalar_one_or_none()
             _set_derived(connection, series_key, metadata_revision=revision, metadata_digest=digest)
+            return old
+
+        old = self._database.transact(set_metadata)
         if old is not None and old != digest:
             self._store.delete(derived_key(old, _METADATA_NAME))
 
@@ -208,8 +212,11 @@ class Derive:
                 _log.info("series %d has no image that can be shown", series_key)
             except ConflictError:
                 digest = representative.digest  # made before, by another version of a codec
-        with self._database.write() as connection:
-            _set_derived(connection, series_key, thumbnail_revision=revision, thumbnail_digest=digest)
+        self._database.transact(
+            lambda connection: _set_derived(
+                connection, series_key, thumbnail_revision=revision, thumbnail_digest=digest
+            )
+        )
 
     def _representative(self, series_key: int) -> StoredInstance | None:
         """Return the instance in the middle of those with pixels."""

@@ -126,8 +126,8 @@ class Shipper:
             .where(instance.c.id == bindparam("key"))
             .values(archived_at=microseconds(self._clock()), spool_entry=None)
         )
-        with self._database.write() as connection:
-            connection.execute(statement, [{"key": w.id} for w in shipped])
+        keys = [{"key": key} for key in sorted(w.id for w in shipped)]
+        self._database.transact(lambda connection: connection.execute(statement, keys))
 
 
 class Recovery:

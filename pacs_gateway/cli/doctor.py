@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from sqlalchemy import text
 
 from pacs_gateway.access import Listening, check_exposure
 from pacs_gateway.cli.context import loaded
@@ -85,9 +84,7 @@ def _look(subject: str, check: Callable[[], str]) -> Finding:
 
 
 def _quick_check(gateway: Gateway) -> str:
-    with gateway.database.read() as connection:
-        verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-    return "" if verdict == "ok" else "the index is damaged: restore the last backup"
+    return "" if gateway.database.is_intact() else "the index is damaged: restore the last backup"
 
 
 def _check_store(gateway: Gateway) -> str:

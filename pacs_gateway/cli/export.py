@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
+from sqlalchemy import Connection
 
 from pacs_gateway.access import Actor, Outcome, Scope
 from pacs_gateway.archive.exporting import Export
@@ -51,7 +52,8 @@ def export_command(
 def _put_on_record(gateway: Gateway, study_uids: list[str]) -> None:
     """Audit the export before anything leaves: without a record nothing is written."""
     actor = Actor.from_operating_system()
-    with gateway.database.write() as connection:
+
+    def record(connection: Connection) -> None:
         for uid in study_uids:
             gateway.access.audit.record(
                 connection,
@@ -61,6 +63,8 @@ def _put_on_record(gateway: Gateway, study_uids: list[str]) -> None:
                 subject=uid,
                 outcome=Outcome.SUCCESS,
             )
+
+    gateway.database.transact(record)
 
 
 def _check_room(output: Path, size_bytes: int) -> None:

@@ -1,26 +1,27 @@
-"""Engine and transactions.
+"""The database of a process: short reads that cannot write, and transactions that are tried again where that helps."""
 
-Reads are short and cannot write; writes enter through one gate per database and begin as writers, never as readers
-that upgrade (SQLite answers that with ``SQLITE_BUSY_SNAPSHOT`` at once, whatever the timeout).
-"""
-
-import sqlite3
-from collections.abc import Iterator
+import logging
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from time import sleep
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import QueuePool
 
-from pacs_gateway.database.gate import WriteGate
+from pacs_gateway.database.backend import Backend, Fault
 from pacs_gateway.errors import CapacityError, ConfigurationError, UnavailableError
 
-_BUSY_TIMEOUT_MS = 10_000
-_JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
-_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs"})
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_MAX_RETRIES = 5
+# The first pause in seconds; each later one is twice as long, and all vary by half.
+_PAUSES = {Fault.COLLISION: 0.01, Fault.RACE: 0.01, Fault.LOST: 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,13 @@ class DatabaseConfig:
     """Where the index is."""
 
     url: str
-    """SQLAlchemy URL: ``sqlite:////path/index.db``."""
+    """``sqlite:////path/index.db`` or ``postgresql://user:password@host/database``."""
     readers: int = 8
     """Connections kept open for reading, per process."""
+
+
+class RefusedStatementError(Exception):
+    """The database refused a statement: a fault of this program; the message holds no value of it."""
 
 
 class Database:
@@ -38,15 +43,8 @@ class Database:
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.url = _checked_url(config.url)
-        path = Path(str(self.url.database))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_network_filesystem(path.parent)
-            self._gate = WriteGate(path.with_name(path.name + ".gate"))
-        except OSError as error:
-            raise ConfigurationError(f"the index cannot be kept at {path}: {error.strerror}") from error
-        self._writer = self._engine(pool_size=1, begin="BEGIN IMMEDIATE", query_only=False)
-        self._readers = self._engine(pool_size=config.readers, begin="BEGIN", query_only=True)
+        self._backend = _backend(self.url, config.readers)
+        self._is_away = False
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -57,12 +55,15 @@ class Database:
         UnavailableError
             The database cannot be reached now.
         """
-        with _translated(), self._readers.connect() as connection:
+        with self._translated(), self._persistently(self._backend.readers.connect) as connection:
             yield connection
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that commits, durably, at the end of the block and rolls back on any exception.
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction that is committed, durably, before this returns; an exception rolls it back.
+
+        `work` is done again, up to five times, when another transaction came between or the connection was lost. As a
+        connection can be lost while the commit's answer is on its way, `work` may meet its own rows: it must be
+        idempotent or recognise them, and touch nothing but the database.
 
         Raises
         ------
@@ -71,102 +72,98 @@ class Database:
         CapacityError
             Its disk is full.
         """
-        with _translated(), self._gate.passing(), self._writer.begin() as connection:
-            yield connection
+
+        def attempt() -> T:
+            with self._backend.writing() as connection:
+                return work(connection)
+
+        with self._translated():
+            return self._persistently(attempt)
 
     @contextmanager
-    def exclusively(self) -> Iterator[Engine]:
-        """Hold the write gate and hand out the writing engine: for migrations, which open their own transactions."""
-        with _translated(), self._gate.passing():
-            yield self._writer
+    def exclusively(self) -> Iterator[Connection]:
+        """Open a transaction without time limits that no other one of its kind overlaps: for migrations."""
+        with self._translated(), self._backend.migrating() as connection:
+            yield connection
+
+    def is_intact(self) -> bool:
+        """Return whether the database finds itself undamaged."""
+        with self.read() as connection:
+            return self._backend.is_intact(connection)
 
     def close(self) -> None:
         """Close every connection."""
-        self._readers.dispose()
-        self._writer.dispose()
-        self._gate.close()
+        self._backend.close()
 
-    def _engine(self, *, pool_size: int, begin: str, query_only: bool) -> Engine:
-        engine = create_engine(
-            self.url,
-            poolclass=QueuePool,
-            # A failed statement's parameters hold names and numbers of patients; they must not reach a log.
-            hide_parameters=True,
-            pool_size=pool_size,
-            max_overflow=0 if not query_only else pool_size,
-            # The driver must not open transactions of its own: `begin` below decides which kind.
-            connect_args={
-                "isolation_level": None,
-                "check_same_thread": False,
-                "timeout": _BUSY_TIMEOUT_MS / 1000,
-            },
-        )
+    def _persistently(self, attempt: Callable[[], T]) -> T:
+        """Return what `attempt` returns, tried again where that helps.
 
-        @event.listens_for(engine, "connect")
-        def configure(dbapi_connection: sqlite3.Connection, _record: object) -> None:
-            cursor = dbapi_connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")  # WAL with NORMAL loses commits at power loss
-            cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-            cursor.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
-            cursor.execute("PRAGMA cache_size=-32768")
-            cursor.execute("PRAGMA mmap_size=268435456")
-            # LIKE as in PostgreSQL and as PS3.4 C.2.2.2 wants it; who wants it loose lowers both sides, in all scripts.
-            cursor.execute("PRAGMA case_sensitive_like=ON")
-            dbapi_connection.create_function("lower", 1, _lower, deterministic=True)
-            if query_only:
-                cursor.execute("PRAGMA query_only=ON")
-            cursor.close()
+        A database that was away for a whole series is asked once at a time until it answers again: callers are to
+        wait through a restart, not to queue up behind an outage.
+        """
+        for n in range(_MAX_RETRIES + 1):
+            try:
+                result = attempt()
+            except DBAPIError as error:
+                fault = self._backend.fault(error)
+                is_last = n == _MAX_RETRIES or (fault is Fault.LOST and self._is_away)
+                if is_last and fault is Fault.LOST and not self._is_away:
+                    self._is_away = True
+                    _log.warning("the index is away: %s", self._backend.describe(error))
+                if is_last or fault not in _PAUSES:
+                    raise
+                sleep(_PAUSES[fault] * 2**n * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+            else:
+                self._is_away = False
+                return result
+        raise AssertionError("the last try returns or raises")
 
-        @event.listens_for(engine, "begin")
-        def begin_transaction(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the driver's errors into ours, without the values that the driver's quote."""
+        try:
+            yield
+        except PoolTimeoutError as error:
+            raise UnavailableError("all connections to the index are in use") from error
+        except DBAPIError as error:
+            raise self._ours(error).with_traceback(error.__traceback__) from None
 
-        return engine
+    def _ours(self, error: DBAPIError) -> Exception:
+        match self._backend.fault(error):
+            case Fault.FULL:
+                return CapacityError("the index has no space left")
+            case Fault.COLLISION:
+                return UnavailableError("the index is too busy")
+            case Fault.LOST:
+                return UnavailableError("the index cannot be reached")
+            case Fault.BUSY:
+                _log.warning("the index cannot serve now: %s", self._backend.describe(error))
+                return UnavailableError("the index cannot serve now")
+            case _:
+                return RefusedStatementError(self._backend.describe(error))
 
 
 def _checked_url(text: str) -> URL:
-    """Return the URL of an SQLite file; a refused one may hold a password and is not repeated."""
+    """Return the URL of a database; a refused one may hold a password and is not repeated."""
     try:
         url = make_url(text)
-        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     except (ArgumentError, ValueError):
-        is_file = False
-    if not is_file:
-        raise ConfigurationError("the database URL must name an SQLite file: sqlite:////path/index.db")
-    return url
+        url = None
+    if url is not None and url.drivername == "sqlite" and url.database not in (None, "", ":memory:"):
+        return url
+    if url is not None and url.drivername in ("postgresql", "postgresql+psycopg") and url.database:
+        return url.set(drivername="postgresql+psycopg")
+    raise ConfigurationError(
+        "the database URL must be sqlite:////path/index.db or postgresql://user:password@host/database"
+    )
 
 
-def _lower(text: str | int | float | bytes | None) -> str | int | float | bytes | None:
-    return text.lower() if isinstance(text, str) else text
+def _backend(url: URL, readers: int) -> Backend:
+    # Only the one in use is loaded: a driver takes a tenth of a second of every process's start.
+    if url.get_backend_name() == "sqlite":
+        from pacs_gateway.database.sqlite import SqliteBackend
 
+        return SqliteBackend(url, readers=readers)
+    from pacs_gateway.database.postgresql import PostgresqlBackend
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into ours; the driver's own stays in ``__cause__``."""
-    try:
-        yield
-    except PoolTimeoutError as error:
-        raise UnavailableError("all connections to the index are in use") from error
-    except (OperationalError, InterfaceError) as error:
-        if "full" in str(error.orig):
-            raise CapacityError("the index has no space left") from error
-        raise UnavailableError("the index cannot be reached") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise UnavailableError("the connection to the index was lost") from error
-        raise
-
-
-def _refuse_network_filesystem(directory: Path) -> None:
-    """Refuse a directory on a network file system: SQLite's locks are not kept there."""
-    where = directory.resolve()
-    best = ("", "")
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        _, mount_point, kind, *_ = line.split(" ")
-        mount_point = mount_point.replace("\\040", " ")  # proc(5)
-        if where.is_relative_to(mount_point) and len(mount_point) >= len(best[0]):
-            best = (mount_point, kind)
-    if best[1] in _NETWORK_FILESYSTEMS:
-        raise ConfigurationError(f"the index cannot live on a {best[1]} file system; use a local disk or PostgreSQL")
+    return PostgresqlBackend(url, readers=readers)

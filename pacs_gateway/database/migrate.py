@@ -25,7 +25,8 @@ def _config(connection: Connection | None = None) -> Config:
 def migrate(database: Database) -> bool:
     """Bring the database to this version's schema; return whether there was anything to do.
 
-    All migrations run in one transaction behind the write gate: a kill leaves the schema as it was.
+    All migrations run in one transaction that no other process's overlaps: a kill leaves the schema as it was, and of
+    several nodes that start together one migrates.
 
     Raises
     ------
@@ -39,6 +40,6 @@ def migrate(database: Database) -> bool:
     if present is not None and present not in known:
         raise ConfigurationError("the index was made by a newer version of the gateway; install that version")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with database.write() as connection:
+    with database.exclusively() as connection:
         command.upgrade(_config(connection), "head")
     return True

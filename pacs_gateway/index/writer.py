@@ -137,9 +137,13 @@ class IndexWriter:
 
     def _commit(self, batch: list[_Waiting]) -> None:
         arrivals = [waiting.arrival for waiting in batch]
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> BatchResult:
             result = write_batch(connection, arrivals)
             self._hooks.in_transaction(connection, result)
+            return result
+
+        result = self._database.transact(write)
         if result.superfluous:
             self._drop(list(result.superfluous))
         for waiting, outcome in zip(batch, result.outcomes, strict=True):

@@ -5,15 +5,15 @@ hands the job to somebody else, so what a job does must be idempotent.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, or_, select, update
 
+from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.jobs import event, job
 from pacs_gateway.errors import NotFoundError
@@ -92,7 +92,9 @@ _ANNOUNCING = event.insert()
 class JobQueue:
     """Leases and finishes jobs for one worker process."""
 
-    def __init__(self, database: Database, *, owner: str, clock: Callable[[], datetime], lease_s: float = 60.0) -> None:
+    def __init__(
+        self, database: Database, *, owner: str, clock: SharedClock = database_time, lease_s: float = 60.0
+    ) -> None:
         self._database = database
         self._owner = owner
         self._clock = clock
@@ -103,79 +105,89 @@ class JobQueue:
 
         A job whose last lease ran out, too, has taken its worker along `MAX_ATTEMPTS` times: it is put aside.
         """
-        at = self._now()
-        due = or_(
-            and_(job.c.state == JobState.WAITING, job.c.run_at <= at),
-            and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at),
-        )
-        wanted = select(job.c.id).where(job.c.kind.in_(kinds), due)
         with self._database.read() as connection:
-            if connection.execute(wanted.limit(1)).first() is None:
+            if connection.execute(_due(kinds, self._clock(connection)).limit(1)).first() is None:
                 return None
-        with self._database.write() as connection:
-            ran_out = and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at, job.c.attempts >= MAX_ATTEMPTS)
-            connection.execute(
-                update(job)
-                .where(job.c.kind.in_(kinds), ran_out)
-                .values(state=JobState.DEAD, lease_owner=None, lease_until=None, error="its worker ended or hung")
-            )
-            chosen = wanted.order_by(job.c.run_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-            statement = (
-                update(job)
-                .where(job.c.id == chosen)
-                .values(
-                    state=JobState.RUNNING,
-                    attempts=job.c.attempts + 1,
-                    lease_owner=self._owner,
-                    lease_until=at + self._lease,
-                )
-                .returning(job)
-            )
-            row = connection.execute(statement).mappings().first()
-        return _job(dict(row)) if row is not None else None
+        return self._database.transact(lambda connection: self._take(connection, kinds))
 
     def finish(self, done: Job, *, again_at: int | None = None) -> None:
         """Drop a job that is done; with `again_at`, or when it was asked for anew meanwhile, let it run again."""
-        with self._database.write() as connection:
-            if again_at is None:
-                mine = and_(job.c.id == done.id, job.c.lease_owner == self._owner)
-                gone = connection.execute(delete(job).where(mine, job.c.generation == done.generation))
-                if gone.rowcount:
-                    return
-            later = self._now() if again_at is None else again_at
-            connection.execute(
-                update(job)
-                .where(job.c.id == done.id, job.c.lease_owner == self._owner)
-                .values(
-                    state=JobState.WAITING,
-                    attempts=0,
-                    run_at=case((job.c.generation != done.generation, job.c.run_at), else_=later),
-                    lease_owner=None,
-                    lease_until=None,
-                    error=None,
-                )
-            )
+        self._database.transact(lambda connection: self._put_down(connection, done, again_at))
 
     def fail(self, failed: Job, error: str) -> None:
         """Put a job back with growing, jittered delay, or aside when it failed too often."""
         is_dead = failed.attempts >= MAX_ATTEMPTS
         backoff = min(_BACKOFF_FIRST_S * 2 ** (failed.attempts - 1), _BACKOFF_LAST_S)
         delay = backoff * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
-        with self._database.write() as connection:
+
+        def put_back(connection: Connection) -> None:
             connection.execute(
                 update(job)
                 .where(job.c.id == failed.id, job.c.lease_owner == self._owner)
                 .values(
                     state=JobState.DEAD if is_dead else JobState.WAITING,
-                    run_at=self._now() + round(delay * _SECOND),
+                    run_at=self._clock(connection) + round(delay * _SECOND),
                     lease_owner=None,
                     lease_until=None,
                     error=error[:500],
                 )
             )
 
-    def _now(self) -> int:
-        return round(self._clock().timestamp() * _SECOND)
+        self._database.transact(put_back)
+
+    def _take(self, connection: Connection, kinds: Sequence[str]) -> Job | None:
+        at = self._clock(connection)
+        ran_out = and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at, job.c.attempts >= MAX_ATTEMPTS)
+        connection.execute(
+            update(job)
+            .where(job.c.kind.in_(kinds), ran_out)
+            .values(state=JobState.DEAD, lease_owner=None, lease_until=None, error="its worker ended or hung")
+        )
+        # Lock first, then change what is locked: a locking subquery inside the UPDATE may be run more than once.
+        oldest = _due(kinds, at).order_by(job.c.run_at).limit(1).with_for_update(skip_locked=True)
+        chosen = connection.execute(oldest).scalar_one_or_none()
+        if chosen is None:
+            return None
+        taken = (
+            update(job)
+            .where(job.c.id == chosen)
+            .values(
+                state=JobState.RUNNING,
+                attempts=job.c.attempts + 1,
+                lease_owner=self._owner,
+                lease_until=at + self._lease,
+            )
+            .returning(job)
+        )
+        return _job(dict(connection.execute(taken).mappings().one()))
+
+    def _put_down(self, connection: Connection, done: Job, again_at: int | None) -> None:
+        mine = and_(job.c.id == done.id, job.c.lease_owner == self._owner)
+        if again_at is None:
+            gone = connection.execute(delete(job).where(mine, job.c.generation == done.generation))
+            if gone.rowcount:
+                return
+        later = self._clock(connection) if again_at is None else again_at
+        connection.execute(
+            update(job)
+            .where(mine)
+            .values(
+                state=JobState.WAITING,
+                attempts=0,
+                run_at=case((job.c.generation != done.generation, job.c.run_at), else_=later),
+                lease_owner=None,
+                lease_until=None,
+                error=None,
+            )
+        )
+
+
+def _due(kinds: Sequence[str], at: int) -> Select[int]:
+    is_due = or_(
+        and_(job.c.state == JobState.WAITING, job.c.run_at <= at),
+        and_(job.c.state == JobState.RUNNING, job.c.lease_until <= at),
+    )
+    return select(job.c.id).where(job.c.kind.in_(kinds), is_due)
 
 
 class JobList:
@@ -203,8 +215,8 @@ class JobList:
         statement = update(job).where(job.c.state == JobState.DEAD)
         if job_id is not None:
             statement = statement.where(job.c.id == job_id)
-        with self._database.write() as connection:
-            n_retried = connection.execute(statement.values(state=JobState.WAITING, attempts=0, run_at=0)).rowcount
+        revived = statement.values(state=JobState.WAITING, attempts=0, run_at=0)
+        n_retried = self._database.transact(lambda connection: connection.execute(revived).rowcount)
         if job_id is not None and not n_retried:
             raise NotFoundError(f"no dead job {job_id}")
         return n_retried
@@ -212,8 +224,7 @@ class JobList:
 
 def prune_events(database: Database, *, before: int) -> None:
     """Drop events older than `before` (UTC microseconds)."""
-    with database.write() as connection:
-        connection.execute(delete(event).where(event.c.created_at < before))
+    database.transact(lambda connection: connection.execute(delete(event).where(event.c.created_at < before)))
 
 
 def _job(row: dict[str, object]) -> Job:

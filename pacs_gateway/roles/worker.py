@@ -39,7 +39,7 @@ def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.
     with open_gateway(config) as gateway:
         forgetting = threading.Thread(target=_forget_events, args=(gateway, stop), name="events")
         forgetting.start()
-        queue = JobQueue(gateway.database, owner=secrets.token_hex(8), clock=gateway.clock)
+        queue = JobQueue(gateway.database, owner=secrets.token_hex(8), clock=gateway.queue_clock)
         try:
             Worker(queue, gateway.archive.handlers()).run(stop)
         finally:

@@ -25,7 +25,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def described(database: Database) -> dict[str, object]:
     """Return every table's columns, keys and indexes, and the text of indexes on expressions."""
     tables: dict[str, object] = {}
-    with database.exclusively() as engine, engine.connect() as connection:
+    with database.read() as connection:
         inspector = inspect(connection)
         for name in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
             columns = [
@@ -48,8 +48,8 @@ def described(database: Database) -> dict[str, object]:
 def test_migrating_makes_the_schema_of_the_code(tmp_path: Path, database: Database) -> None:
     migrate(database)
     reference = Database(DatabaseConfig(f"sqlite:///{tmp_path}/reference.db"))
-    with reference.exclusively() as engine:
-        metadata.create_all(engine)
+    with reference.exclusively() as connection:
+        metadata.create_all(connection)
     assert described(database) == described(reference)
     reference.close()
 
@@ -64,8 +64,8 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
 
 def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:
     migrate(database)
-    with database.write() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    database.transact(lambda connection: connection.execute(newer))
     with pytest.raises(ConfigurationError, match="newer"):
         migrate(database)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import Connection
 
+from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.config import GatewayConfig, compose, load_settings
 from pacs_gateway.database.engine import Database, DatabaseConfig
 from pacs_gateway.database.migrate import migrate
@@ -29,6 +31,10 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self._now
+
+    def shared(self, _connection: Connection) -> int:
+        """Stand in for the clock of the database."""
+        return microseconds(self._now)
 
     def move(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
@@ -80,7 +86,7 @@ def ship_all(gateway: Gateway) -> int:
 
 def work_all(gateway: Gateway) -> int:
     """Do the jobs that are due now; return how many."""
-    queue = JobQueue(gateway.database, owner="tests", clock=gateway.clock)
+    queue = JobQueue(gateway.database, owner="tests", clock=gateway.queue_clock)
     worker, n_done = Worker(queue, gateway.archive.handlers()), 0
     while worker.run_one():
         n_done += 1

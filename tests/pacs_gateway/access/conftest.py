@@ -16,8 +16,8 @@ from tests.pacs_gateway.access.doubles import MovedClock
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
-    with database.exclusively() as engine:
-        metadata.create_all(engine)
+    with database.exclusively() as connection:
+        metadata.create_all(connection)
     yield database
     database.close()
 

@@ -3,6 +3,7 @@ import pwd
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 from pacs_gateway.access import Access, Actor, Outcome
 from pacs_gateway.access.audit import Seldom, printable
@@ -11,17 +12,18 @@ from tests.pacs_gateway.access.doubles import MovedClock, trail
 
 
 def test_record_is_kept_exactly_when_its_transaction_is(access: Access, database: Database) -> None:
-    def record(subject: str, *, is_failing: bool) -> None:
-        with database.write() as connection:
-            access.audit.record(
-                connection, actor="hoa", address="", action="read", subject=subject, outcome=Outcome.SUCCESS
-            )
-            if is_failing:
-                raise ZeroDivisionError
+    def record(connection: Connection, subject: str) -> None:
+        access.audit.record(
+            connection, actor="hoa", address="", action="read", subject=subject, outcome=Outcome.SUCCESS
+        )
 
-    record("kept", is_failing=False)
+    def fail(connection: Connection) -> None:
+        record(connection, "lost")
+        raise ZeroDivisionError
+
+    database.transact(lambda connection: record(connection, "kept"))
     with pytest.raises(ZeroDivisionError):
-        record("lost", is_failing=True)
+        database.transact(fail)
     assert trail(database) == [("hoa", "", "read", "kept", "success")]
 
 

@@ -1,10 +1,10 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection
@@ -15,6 +15,8 @@ from pacs_gateway.database import Database, DatabaseConfig
 from pacs_gateway.errors import CapacityError
 from tests.pacs_gateway.access.doubles import MovedClock, trail
 
+T = TypeVar("T")
+
 NEVER_S = 3600.0
 
 
@@ -24,13 +26,11 @@ class CountingDatabase(Database):
     n_writes = 0
     is_full = False
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def transact(self, work: Callable[[Connection], T]) -> T:
         if self.is_full:
             raise CapacityError("the index has no space left")
         self.n_writes += 1
-        with super().write() as connection:
-            yield connection
+        return super().transact(work)
 
 
 @pytest.fixture

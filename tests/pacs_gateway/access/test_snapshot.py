@@ -14,8 +14,8 @@ from tests.pacs_gateway.access.doubles import LeavingDatabase, MovedClock
 @pytest.fixture
 def leaving(tmp_path: Path) -> Iterator[LeavingDatabase]:
     database = LeavingDatabase(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
-    with database.exclusively() as engine:
-        metadata.create_all(engine)
+    with database.exclusively() as connection:
+        metadata.create_all(connection)
     yield database
     database.close()
 
@@ -36,11 +36,9 @@ def test_table_is_read_again_only_after_a_change(leaving: LeavingDatabase, clock
     for _ in range(10):
         assert snapshot.get() == 1
         clock.seconds += 5
-    with leaving.write() as connection:
-        count_change(connection, "t")
+    leaving.transact(lambda connection: count_change(connection, "t"))
     assert snapshot.get() == 2
-    with leaving.write() as connection:
-        count_change(connection, "another")
+    leaving.transact(lambda connection: count_change(connection, "another"))
     clock.seconds += 5
     assert snapshot.get() == 2
 
@@ -48,8 +46,7 @@ def test_table_is_read_again_only_after_a_change(leaving: LeavingDatabase, clock
 def test_change_counts_after_a_second(leaving: LeavingDatabase, clock: MovedClock) -> None:
     snapshot = Snapshot(leaving, counter="t", load=Counted().load, monotonic=clock.monotonic)
     snapshot.get()
-    with leaving.write() as connection:
-        count_change(connection, "t")
+    leaving.transact(lambda connection: count_change(connection, "t"))
     clock.seconds += 0.9
     assert snapshot.get() == 1
     clock.seconds += 0.1

@@ -40,8 +40,8 @@ def opened_console(module: str, app: typer.Typer, folder: Path, patch: pytest.Mo
     """Give the commands of `module` an empty gateway in `folder`."""
     database = Database(DatabaseConfig(f"sqlite:///{folder}/index.db"))
     try:
-        with database.exclusively() as engine:
-            metadata.create_all(engine)
+        with database.exclusively() as connection:
+            metadata.create_all(connection)
         with open_access(database, AccessConfig(facility="HUE")) as access:
             patch.setattr(f"{module}.opened_access", lambda _: nullcontext(access))
             yield Console(app, access)

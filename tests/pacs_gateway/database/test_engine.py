@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, insert, select, text, update
 
 from pacs_gateway.database import Database, DatabaseConfig
-from pacs_gateway.database import engine as engine_module
+from pacs_gateway.database import sqlite as sqlite_module
+from pacs_gateway.database.engine import RefusedStatementError
 from pacs_gateway.database.schema.access import change_counter
 from pacs_gateway.database.schema.archive import patient
 from pacs_gateway.errors import ConfigurationError, UnavailableError
@@ -23,8 +23,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def add(database: Database, value: int) -> None:
-    with database.write() as connection:
-        connection.execute(insert(change_counter).values(name=f"n{value}", value=value))
+    row = insert(change_counter).values(name=f"n{value}", value=value)
+    database.transact(lambda connection: connection.execute(row))
 
 
 def n_rows(database: Database) -> int:
@@ -35,13 +35,12 @@ def n_rows(database: Database) -> int:
 def test_a_write_commits_at_its_end_and_rolls_back_on_any_exception(database: Database) -> None:
     add(database, 1)
 
-    def fail() -> None:
-        with database.write() as connection:
-            connection.execute(insert(change_counter).values(name="lost", value=2))
-            raise KeyError
+    def fail(connection: Connection) -> None:
+        connection.execute(insert(change_counter).values(name="lost", value=2))
+        raise KeyError
 
     with pytest.raises(KeyError):
-        fail()
+        database.transact(fail)
     assert n_rows(database) == 1
 
 
@@ -57,7 +56,7 @@ def test_readers_cannot_write_and_see_one_moment(database: Database) -> None:
 
 def test_readers_that_are_used_up_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(DatabaseConfig(f"sqlite:///{tmp_path}/index.db", readers=1))
-    monkeypatch.setattr(database._readers.pool, "_timeout", 0.01)
+    monkeypatch.setattr(database._backend.readers.pool, "_timeout", 0.01)
 
     def read() -> None:
         with database.read() as connection:
@@ -73,8 +72,10 @@ def test_readers_that_are_used_up_say_so(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_errors_of_statements_hold_no_patient_data(database: Database) -> None:
     row = {"identity": "BN0001", "patient_name": "Nguyễn^Văn^Đức"}
-    with pytest.raises(IntegrityError) as failure, database.write() as connection:
-        connection.execute(insert(patient), [row, row])
+    with pytest.raises(RefusedStatementError) as failure:
+        database.transact(lambda connection: connection.execute(insert(patient), [row, row]))
+    assert "patient" in str(failure.value)
+    assert failure.value.__cause__ is None
     assert "Nguy" not in str(failure.value)
     assert "BN0001" not in str(failure.value)
 
@@ -86,9 +87,9 @@ def test_lower_knows_vietnamese_letters_and_like_knows_case(database: Database) 
 
 def _count_up(url: str, n: int) -> None:
     database = Database(DatabaseConfig(url))
+    counted = update(change_counter).values(value=change_counter.c.value + 1)
     for _ in range(n):
-        with database.write() as connection:
-            connection.execute(update(change_counter).values(value=change_counter.c.value + 1))
+        database.transact(lambda connection: connection.execute(counted))
     database.close()
 
 
@@ -112,7 +113,9 @@ def test_processes_write_one_after_the_other(tmp_path: Path, database: Database)
     [
         "",
         "index.db",
-        "postgresql://user:secret@host/db",
+        "mysql://user:secret@host/db",
+        "postgresql+asyncpg://user:secret@host/db",
+        "postgresql://user:secret@host",
         "sqlite://",
         "sqlite:///:memory:",
         "://secret@x",
@@ -133,6 +136,6 @@ def test_a_place_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {line.split(" ")[2] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()}
-    monkeypatch.setattr(engine_module, "_NETWORK_FILESYSTEMS", frozenset(kinds))
+    monkeypatch.setattr(sqlite_module, "_NETWORK_FILESYSTEMS", frozenset(kinds))
     with pytest.raises(ConfigurationError, match="local disk"):
         Database(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))

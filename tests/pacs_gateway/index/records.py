@@ -54,5 +54,4 @@ def write(database: Database, *records: InstanceRecord) -> BatchResult:
 
 def write_arrivals(database: Database, arrivals: Sequence[Arrival]) -> BatchResult:
     """Write one batch of arrivals."""
-    with database.write() as connection:
-        return write_batch(connection, arrivals)
+    return database.transact(lambda connection: write_batch(connection, arrivals))

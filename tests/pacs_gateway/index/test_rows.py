@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
@@ -213,9 +213,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, D
 
 
 def emptied(database: Database) -> Database:
-    with database.write() as connection:
+    def empty(connection: Connection) -> None:
         for table in (instance, series, patient_word, vocabulary, study, patient):
             connection.execute(table.delete())
+
+    database.transact(empty)
     return database
 
 

@@ -1,7 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.database.engine import Database
@@ -13,7 +13,7 @@ from tests.support.gateways import Clock
 
 @pytest.fixture
 def queue(database: Database, clock: Clock) -> JobQueue:
-    return JobQueue(database, owner="one", clock=clock)
+    return JobQueue(database, owner="one", clock=clock.shared)
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def jobs(database: Database) -> JobList:
 
 
 def ask(database: Database, clock: Clock, *keys: str, kind: str = "derive", in_s: float = 0) -> None:
-    with database.write() as connection:
-        enqueue(connection, kind, keys, run_at=microseconds(clock()) + round(in_s * 1e6))
+    run_at = microseconds(clock()) + round(in_s * 1e6)
+    database.transact(lambda connection: enqueue(connection, kind, keys, run_at=run_at))
 
 
 def leased(queue: JobQueue, *kinds: str) -> Job:
@@ -45,14 +45,13 @@ def test_asking_twice_for_the_same_work_is_one_job(
 
 
 def test_a_rolled_back_fact_leaves_no_job(database: Database, jobs: JobList) -> None:
-    def fail() -> None:
-        with database.write() as connection:
-            enqueue(connection, "derive", ["1"], run_at=0)
-            announce(connection, "stored", ["1.2"], at=0)
-            raise KeyError
+    def fail(connection: Connection) -> None:
+        enqueue(connection, "derive", ["1"], run_at=0)
+        announce(connection, "stored", ["1.2"], at=0)
+        raise KeyError
 
     with pytest.raises(KeyError):
-        fail()
+        database.transact(fail)
     assert jobs.list() == ()
 
 
@@ -96,7 +95,7 @@ def test_a_job_asked_for_while_it_runs_runs_again_when_asked(
 def test_a_lease_that_runs_out_goes_to_somebody_else(
     database: Database, clock: Clock, queue: JobQueue, jobs: JobList
 ) -> None:
-    other = JobQueue(database, owner="other", clock=clock)
+    other = JobQueue(database, owner="other", clock=clock.shared)
     ask(database, clock, "1")
     stuck = leased(queue)
     assert other.lease(("derive",)) is None
@@ -163,7 +162,7 @@ def test_no_job_is_run_by_two_workers(database: Database, clock: Clock) -> None:
     ask(database, clock, *(str(n) for n in range(40)))
 
     def work(owner: str) -> list[str]:
-        queue, keys = JobQueue(database, owner=owner, clock=clock), []
+        queue, keys = JobQueue(database, owner=owner, clock=clock.shared), []
         while (job := queue.lease(("derive",))) is not None:
             keys.append(job.key)
             queue.finish(job)
@@ -175,9 +174,8 @@ def test_no_job_is_run_by_two_workers(database: Database, clock: Clock) -> None:
 
 
 def test_events_are_written_once_per_subject_and_pruned(database: Database) -> None:
-    with database.write() as connection:
-        announce(connection, "stored", ["1.2", "1.2", "1.3"], at=5)
-        announce(connection, "stored", ["1.4"], at=9)
+    database.transact(lambda connection: announce(connection, "stored", ["1.2", "1.2", "1.3"], at=5))
+    database.transact(lambda connection: announce(connection, "stored", ["1.4"], at=9))
     prune_events(database, before=9)
     with database.read() as connection:
         assert connection.execute(select(event.c.subject)).scalars().all() == ["1.4"]

@@ -11,13 +11,12 @@ from tests.support.waiting import wait_until
 
 
 def ask(database: Database, *keys: str) -> None:
-    with database.write() as connection:
-        enqueue(connection, "work", keys, run_at=0)
+    database.transact(lambda connection: enqueue(connection, "work", keys, run_at=0))
 
 
 @pytest.fixture
 def queue(database: Database, clock: Clock) -> JobQueue:
-    return JobQueue(database, owner="one", clock=clock)
+    return JobQueue(database, owner="one", clock=clock.shared)
 
 
 def test_broken_handlers_do_not_stop_the_others(database: Database, queue: JobQueue) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -18,9 +19,10 @@ def test_events_of_last_month_are_forgotten_and_new_ones_kept(tmp_path: Path) ->
     stop.set()
     with open_test_gateway(tmp_path) as gateway:
         at = gateway.clock()
-        with gateway.database.write() as connection:
-            announce(connection, "instances-stored", ["1.2.3"], at=microseconds(at - timedelta(days=30)))
-            announce(connection, "instances-stored", ["1.2.4"], at=microseconds(at))
+        for subject, age in (("1.2.3", timedelta(days=30)), ("1.2.4", timedelta())):
+            gateway.database.transact(
+                partial(announce, kind="instances-stored", subjects=[subject], at=microseconds(at - age))
+            )
 
         _forget_events(gateway, stop)
 
