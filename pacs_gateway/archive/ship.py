@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 from sqlalchemy import bindparam, select, update
@@ -20,9 +21,8 @@ from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.domain.instance import InstanceRecord
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
 from pacs_gateway.errors import (
-    ConflictError,
+    CapacityError,
     GatewayError,
-    IntegrityError,
     InvalidInstanceError,
     InvalidUidError,
     NotFoundError,
@@ -35,6 +35,8 @@ from pacs_gateway.storage.store import ObjectStore, Upload, object_key
 _log = logging.getLogger(__name__)
 
 _SHIP_AT_ONCE = 256
+_BYTES_AT_ONCE = 1 << 30
+"""What is shipped is marked batch by batch: large objects must not keep each other waiting for their mark."""
 _SET_ASIDE_FOR = timedelta(minutes=1)
 _MOST_SET_ASIDE = 10_000
 _IDLE_S = 0.1
@@ -72,9 +74,13 @@ class Shipper:
         waiting = self._waiting()
         if not waiting:
             return 0
-        shipped = self._put(waiting)
+        outcomes = self._store.put_files([self._upload(w) for w in waiting])
+        shipped = [w for w, error in zip(waiting, outcomes, strict=True) if self._is_archived(w, error)]
         self._mark(shipped)
         self._spool.remove([w.entry for w in shipped])
+        for error in outcomes:
+            if isinstance(error, UnavailableError | CapacityError):
+                raise error
         return len(shipped)
 
     def _waiting(self) -> list[_Waiting]:
@@ -88,32 +94,25 @@ class Shipper:
             .limit(_SHIP_AT_ONCE)
         )
         with self._database.read() as connection:
-            return [_Waiting(*row) for row in connection.execute(statement)]
+            waiting = [_Waiting(*row) for row in connection.execute(statement)]
+        n_bytes = accumulate(w.size_bytes for w in waiting)
+        return [w for w, total in zip(waiting, n_bytes, strict=True) if total <= _BYTES_AT_ONCE] or waiting[:1]
 
-    def _put(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
-        try:
-            self._store.put_files(self._upload(w) for w in waiting)
-        except (ConflictError, IntegrityError, NotFoundError):
-            shipped = [w for w in waiting if self._put_one(w)]
-            until = self._clock() + _SET_ASIDE_FOR
-            self._set_aside |= dict.fromkeys({w.id for w in waiting} - {w.id for w in shipped}, until)
-            return shipped
-        return list(waiting)
-
-    def _put_one(self, waiting: _Waiting) -> bool:
-        """Put one of a batch that has a culprit; the culprit stays where it is, and is said."""
-        try:
-            self._store.put_file(self._upload(waiting))
-        except NotFoundError:
+    def _is_archived(self, waiting: _Waiting, error: GatewayError | None) -> bool:
+        """Return whether an instance is in the store; a culprit is said and set aside, it stays where it is."""
+        if error is None:
+            return True
+        if isinstance(error, UnavailableError | CapacityError):
+            return False
+        if isinstance(error, NotFoundError):
             # Shipped by a process that died before it could say so?
             if self._store.exists(object_key(waiting.digest)):
                 return True
             _log.critical("instance %d is neither in the spool nor in the store", waiting.id)
-            return False
-        except (ConflictError, IntegrityError) as error:
+        else:
             _log.error("instance %d cannot be archived: %s", waiting.id, error)
-            return False
-        return True
+        self._set_aside[waiting.id] = self._clock() + _SET_ASIDE_FOR
+        return False
 
     def _upload(self, waiting: _Waiting) -> Upload:
         return Upload(object_key(waiting.digest), self._spool.path(waiting.entry), waiting.size_bytes)

@@ -10,11 +10,18 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pacs_gateway.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError
+from pacs_gateway.errors import (
+    CapacityError,
+    ConflictError,
+    GatewayError,
+    IntegrityError,
+    NotFoundError,
+    UnavailableError,
+)
 from pacs_gateway.storage.files import FULL, copy, make_durable_folder, read_at, same_bytes, translated, write_all
 from pacs_gateway.storage.store import (
     Capacity,
@@ -87,17 +94,30 @@ class FilesystemStore(ObjectStore):
 
     def put_file(self, upload: Upload) -> None:
         """Give a complete, synced local file a second name as an object, or copy it from another file system."""
-        self.put_files((upload,))
+        (error,) = self.put_files((upload,))
+        if error is not None:
+            raise error
 
-    def put_files(self, uploads: Iterable[Upload]) -> None:
+    def put_files(self, uploads: Sequence[Upload]) -> list[GatewayError | None]:
         """Link many files, then sync each folder once.
 
-        A journal commits all links with the first of these syncs, so the others cost little.
+        A journal commits all links with the first of these syncs, so the others cost little. If one fails, none counts.
         """
-        with self._writing("object folder") as touched:
-            for upload in uploads:
-                with translated(upload.key, missing=UnavailableError):
-                    self._put_file(upload, touched)
+        try:
+            with self._writing("object folder") as touched:
+                outcomes = [self._refusal(upload, touched) for upload in uploads]
+        except (UnavailableError, CapacityError) as error:
+            return [error] * len(uploads)
+        return outcomes
+
+    def _refusal(self, upload: Upload, touched: set[str]) -> GatewayError | None:
+        """Link one of many files; return what is wrong with this one alone, if anything."""
+        try:
+            with translated(upload.key, missing=UnavailableError):
+                self._put_file(upload, touched)
+        except (ConflictError, IntegrityError, NotFoundError) as error:
+            return error
+        return None
 
     @contextmanager
     def open(self, key: str) -> Iterator[ObjectReader]:

@@ -8,13 +8,13 @@ passes the contract's test suite; all of them may be used by many threads and ma
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pacs_gateway.errors import IntegrityError, NotFoundError
+from pacs_gateway.errors import CapacityError, GatewayError, IntegrityError, NotFoundError, UnavailableError
 
 INSTANCE_PREFIX = "instances/"
 """Every received object is under this prefix: what a rebuild of the index lists."""
@@ -215,14 +215,26 @@ class ObjectStore(ABC):
             When there is no such file.
         """
 
-    def put_files(self, uploads: Iterable[Upload]) -> None:
-        """Put many files; all are durable on return, cheaper than one by one where the backend can.
+    def put_files(self, uploads: Sequence[Upload]) -> list[GatewayError | None]:
+        """Put many files, oldest first and cheaper than one by one where the backend can; return what became of each.
 
-        Stops at the first error. What was put until then stays, perhaps not yet durable: put the uploads again one by
-        one to find the culprit.
+        Returns
+        -------
+        list
+            For each upload, in their order: None once it is durable, else why it is not. A culprit stops no other;
+            after UnavailableError or CapacityError the rest is not tried and carries the same error.
         """
+        outcomes: list[GatewayError | None] = []
         for upload in uploads:
-            self.put_file(upload)
+            try:
+                self.put_file(upload)
+            except (UnavailableError, CapacityError) as error:
+                return outcomes + [error] * (len(uploads) - len(outcomes))
+            except GatewayError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+        return outcomes
 
     @abstractmethod
     def open(self, key: str) -> AbstractContextManager[ObjectReader]:

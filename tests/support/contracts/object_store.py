@@ -96,23 +96,27 @@ class ObjectStoreContract(ABC):
     def test_put_files_keeps_all(self, store: ObjectStore, tmp_path: Path) -> None:
         contents = {object_key(hashlib.sha256(bytes([n])).hexdigest()): bytes([n]) * n for n in range(40)}
         uploads = [uploaded(tmp_path / f"{n}", data, key) for n, (key, data) in enumerate(contents.items())]
-        store.put_files(iter(uploads))
+        assert store.put_files(uploads) == [None] * 40
         assert {key: self.raw_get(store, key) for key in self.raw_keys(store)} == contents
-        store.put_files(uploads)
+        assert store.put_files(uploads) == [None] * 40
         assert list(store.list()) == sorted(contents)
 
     def test_put_files_of_nothing_does_nothing(self, store: ObjectStore) -> None:
-        store.put_files([])
+        assert store.put_files([]) == []
         assert self.raw_keys(store) == set()
 
-    def test_put_files_can_be_put_again_after_a_culprit_stopped_them(self, store: ObjectStore, tmp_path: Path) -> None:
-        good = [uploaded(tmp_path / f"{n}", bytes([n]), f"a/{n}") for n in range(4)]
-        bad = Upload("a/bad", tmp_path / "missing", 1)
-        with pytest.raises(NotFoundError):
-            store.put_files([*good[:2], bad, *good[2:]])
-        for upload in good:
-            store.put_file(upload)
-        assert list(store.list()) == ["a/0", "a/1", "a/2", "a/3"]
+    def test_put_files_says_who_the_culprits_are_and_puts_the_rest(self, store: ObjectStore, tmp_path: Path) -> None:
+        store.put("a/other", b"other")
+        uploads = [uploaded(tmp_path / f"{n}", bytes([n]), f"a/{n}") for n in range(4)]
+        uploads.insert(1, Upload("a/missing", tmp_path / "missing", 1))
+        uploads.insert(3, uploaded(tmp_path / "other", DATA, "a/other"))
+        uploads.insert(4, Upload("a/short", uploads[0].path, 2))
+        uploads.insert(5, Upload("a/../hostile", uploads[0].path, 1))
+        outcomes = [type(error) for error in store.put_files(uploads)]
+        none = type(None)
+        assert outcomes == [none, NotFoundError, none, ConflictError, IntegrityError, IntegrityError, none, none]
+        assert list(store.list()) == ["a/0", "a/1", "a/2", "a/3", "a/other"]
+        assert store.read("a/other") == b"other"
 
     @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7])
     def test_any_size_comes_back(self, store: ObjectStore, tmp_path: Path, size: int) -> None:
@@ -301,7 +305,6 @@ class ObjectStoreContract(ABC):
         operations: list[Callable[[], object]] = [
             lambda: store.put(key, DATA),
             lambda: store.put_file(uploaded(tmp_path / "spooled", DATA, key)),
-            lambda: store.put_files([uploaded(tmp_path / "spooled", DATA, key)]),
             lambda: store.read(key),
             lambda: list(store.stream(key)),
             lambda: store.open(key).__enter__(),
