@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from pacs_gateway.database.backend import Fault
@@ -61,7 +61,13 @@ class SqliteBackend:
 
     def is_intact(self, connection: Connection) -> bool:
         """Return whether SQLite's quick check finds nothing."""
-        return bool(connection.execute(text("PRAGMA quick_check(1)")).scalar_one() == "ok")
+        try:
+            verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        except DatabaseError as error:
+            if isinstance(error, OperationalError):
+                raise
+            return False  # too damaged to be looked through
+        return bool(verdict == "ok")
 
     def close(self) -> None:
         """Close every connection, and the gate."""

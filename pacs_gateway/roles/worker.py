@@ -1,4 +1,4 @@
-"""The process that does the jobs: derived metadata and thumbnails, comparisons."""
+"""The process that does the jobs (derived metadata and thumbnails, comparisons) and looks after the index."""
 
 import logging
 import os
@@ -14,6 +14,7 @@ from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.jobs.queue import JobQueue, prune_events
 from pacs_gateway.jobs.worker import Worker
+from pacs_gateway.roles.index_check import index_check
 
 # Receiving and serving go first; nobody waits for a job.
 _NICENESS = 10
@@ -36,7 +37,7 @@ def _forget_events(gateway: Gateway, stop: threading.Event) -> None:
 def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.socket]) -> None:
     """Do jobs until `stop` is set."""
     os.nice(_NICENESS)
-    with open_gateway(config) as gateway:
+    with open_gateway(config) as gateway, index_check(gateway.database, config.data_dir):
         forgetting = threading.Thread(target=_forget_events, args=(gateway, stop), name="events")
         forgetting.start()
         queue = JobQueue(gateway.database, owner=secrets.token_hex(8), clock=gateway.queue_clock)
