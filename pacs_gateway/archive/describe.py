@@ -35,7 +35,9 @@ _CHARACTER_SET = 0x00080005
 _SAMPLES_PER_PIXEL = 0x00280002
 _PHOTOMETRIC = 0x00280004
 _EXTENDED_OFFSETS = 0x7FE00001
-_READ = {a.tag: a for a in ATTRIBUTES if a.column is not None and a.keyword != "AvailableTransferSyntaxUID"}
+_READ = {
+    a.tag: (a.keyword, a.vr) for a in ATTRIBUTES if a.column is not None and a.keyword != "AvailableTransferSyntaxUID"
+}
 _WANTED = frozenset(_READ) | {_CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS}
 _OLD_SEPARATORS = {"DA": str.maketrans("", "", "."), "TM": str.maketrans("", "", ":")}
 _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -52,7 +54,7 @@ class Description:
     attributes: Mapping[str, str]
     frames: FrameTable | None
     pixels_offset: int
-    """Offset of the pixel data element, or the length of the buffer."""
+    """Offset of the pixel data element, or of the end of the data set."""
 
 
 def is_deflated(transfer_syntax_uid: str) -> bool:
@@ -60,8 +62,13 @@ def is_deflated(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid == DeflatedExplicitVRLittleEndian
 
 
-def describe(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Description:
-    """Describe the data set that lies in `buffer` from `start` to its end; a deflated one must be inflated before.
+def describe(buffer: Buffer, start: int, transfer_syntax_uid: str, *, end: int | None = None) -> Description:
+    """Describe the data set that lies in `buffer` from `start`; a deflated one must be inflated before.
+
+    Parameters
+    ----------
+    end
+        Where the data set ends, in a buffer that holds its beginning only.
 
     Raises
     ------
@@ -69,42 +76,49 @@ def describe(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Descriptio
         It is truncated or not decodable, or lacks an identifier.
     InvalidUidError
         An identifier is not a UID.
+    BeyondBufferError
+        The beginning does not suffice.
     """
+    end = len(buffer) if end is None else end
     implicit = transfer_syntax_uid in (ImplicitVRLittleEndian, GE_PRIVATE_IMPLICIT)
     big_endian = transfer_syntax_uid == ExplicitVRBigEndian
-    found = scan(buffer, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED)
+    found = scan(buffer, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED, end=end)
     attributes = _attributes(buffer, found, big_endian=big_endian)
     for keyword in _IDENTIFIERS:
         if not attributes.get(keyword):
             raise InvalidInstanceError(f"{keyword} is missing")
         check_uid(attributes[keyword], keyword)
     frames = _frames(buffer, found, attributes, transfer_syntax_uid)
-    pixels = found.elements[found.pixel_tag].start if found.pixel_tag is not None else len(buffer)
+    pixels = found.elements[found.pixel_tag].start if found.pixel_tag is not None else end
     return Description(attributes, frames, pixels)
 
 
 def _attributes(buffer: Buffer, found: Scan, *, big_endian: bool) -> dict[str, str]:
     charset_element = found.elements.get(_CHARACTER_SET)
     terms = _raw(buffer, charset_element).decode("ascii", "replace") if charset_element else ""
-    charset = _character_set(clean(terms))
     attributes: dict[str, str] = {}
     for tag, element in found.elements.items():
-        attribute = _READ.get(tag)
-        if attribute is None:
+        if tag not in _READ:
             continue
+        keyword, vr = _READ[tag]
         raw = _raw(buffer, element)
-        if attribute.vr == "US":
-            attributes[attribute.keyword] = _unsigned_text(raw, big_endian=big_endian)
-        elif attribute.vr in _ENCODED_VRS:
-            attributes[attribute.keyword] = charset.decode(raw)
-        elif attribute.vr == "UI":
+        if vr == "UI":
             # Padding goes, anything else stays to be refused: two UIDs must not become one by cleaning.
-            attributes[attribute.keyword] = raw.decode("latin-1").strip("\0 ")
+            attributes[keyword] = raw.decode("latin-1").strip("\0 ")
+        elif vr == "US":
+            attributes[keyword] = _unsigned_text(raw, big_endian=big_endian)
         else:
-            text = clean(raw.decode("latin-1"))
-            # ACR-NEMA wrote 2026.11.22 and 14:30:05; the index compares dates and times as text.
-            attributes[attribute.keyword] = text.translate(_OLD_SEPARATORS.get(attribute.vr, {}))
+            attributes[keyword] = _text(raw, vr, terms)
     return attributes
+
+
+# The slices of a series say the same again and again.
+@lru_cache(maxsize=4096)
+def _text(raw: bytes, vr: str, terms: str) -> str:
+    if vr in _ENCODED_VRS:
+        return _character_set(clean(terms)).decode(raw)
+    # ACR-NEMA wrote 2026.11.22 and 14:30:05; the index compares dates and times as text.
+    return clean(raw.decode("latin-1")).translate(_OLD_SEPARATORS.get(vr, {}))
 
 
 @lru_cache(maxsize=64)
@@ -142,13 +156,18 @@ def _frames(buffer: Buffer, found: Scan, attributes: Mapping[str, str], transfer
         return encapsulated_frames(
             buffer, found.fragments, n_frames=n_frames, extended=_extended_offsets(buffer, found)
         )
-    syntax = UID(transfer_syntax_uid)
-    if syntax.is_transfer_syntax and syntax.is_encapsulated:
+    if _is_encapsulated(transfer_syntax_uid):
         # Declared compressed, sent native: what a frame is cannot be said.
         return FrameTable(FrameKind.DERIVED, n_frames)
     element = found.elements[found.pixel_tag]
     layout = _native_layout(buffer, found, attributes, transfer_syntax_uid)
     return native_frames(layout, offset=element.value, length=element.length, n_frames=n_frames)
+
+
+@lru_cache(maxsize=64)
+def _is_encapsulated(transfer_syntax_uid: str) -> bool:
+    syntax = UID(transfer_syntax_uid)
+    return syntax.is_transfer_syntax and syntax.is_encapsulated
 
 
 def _native_layout(

@@ -18,7 +18,7 @@ import orjson
 
 from pacs_gateway.archive.describe import Description, describe, is_deflated
 from pacs_gateway.archive.digest import BackgroundDigest
-from pacs_gateway.archive.scan import Buffer
+from pacs_gateway.archive.scan import BeyondBufferError, Buffer
 from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
 from pacs_gateway.domain.uids import check_uid, is_uid
@@ -34,6 +34,8 @@ _CHUNK_BYTES = 1 << 20
 _N_HASHING = 2
 # Up to here an object is gathered in memory and written at once: mapping a file costs more than copying so little.
 _SMALL_BYTES = 128 * 1024
+# So much of a larger one is kept to describe it from: nearly every header is shorter.
+_BEGINNING_BYTES = 32 * 1024
 # How long somebody who waits for the index waits for it.
 _INDEX_DEADLINE_S = 30.0
 
@@ -128,6 +130,7 @@ class Reception:
         self._digest = ingest.new_digest()
         self._head = _encode_head(announced, origin, self._received_at)
         self._small: bytearray | None = bytearray()
+        self._beginning = b""
         self._fd = -1
 
     def write(self, data: bytes | memoryview) -> None:
@@ -148,6 +151,7 @@ class Reception:
         else:
             self._fd = self._ingest.directory.create_file()
             _write_all(self._fd, [self._head, self._small, data])
+            self._beginning = self._head + (self._small + data[:_BEGINNING_BYTES])[:_BEGINNING_BYTES]
             self._small = None
 
     def finish(self, *, wait_for_index: bool = False) -> Stored:
@@ -207,7 +211,7 @@ class Reception:
     def _described(self) -> Description:
         start, syntax = len(self._head), self._announced.transfer_syntax_uid
         if self._small is None:
-            description = describe_file(self._fd, start, syntax)
+            description = describe_file(self._fd, start, syntax, beginning=self._beginning)
         else:
             description = _describe_bytes(self._head + self._small, start, syntax)
         told = description.attributes["SOPClassUID"], description.attributes["SOPInstanceUID"]
@@ -235,6 +239,7 @@ class Reception:
             raise
         os.close(self._fd)
         self._fd = fd
+        self._beginning = head + self._beginning[len(self._head) :]
         self._head, self._announced = head, announced
         return self._described()
 
@@ -291,14 +296,22 @@ def _refuse_syntax() -> str:
     raise InvalidInstanceError("the file meta information names a transfer syntax that is not a UID")
 
 
-def describe_file(fd: int, start: int, transfer_syntax_uid: str) -> Description:
+def describe_file(fd: int, start: int, transfer_syntax_uid: str, *, beginning: bytes = b"") -> Description:
     """Describe the Part 10 file open at `fd` whose data set begins at `start`; offsets are the file's.
+
+    Parameters
+    ----------
+    beginning
+        The first bytes of the file, where they are at hand: the file is mapped only when they do not suffice.
 
     Raises
     ------
     InvalidInstanceError, InvalidUidError
         As ``describe``.
     """
+    if beginning and not is_deflated(transfer_syntax_uid):
+        with suppress(BeyondBufferError):
+            return describe(beginning, start, transfer_syntax_uid, end=os.fstat(fd).st_size)
     with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as buffer:
         return _describe_bytes(buffer, start, transfer_syntax_uid)
 

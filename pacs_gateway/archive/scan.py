@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from mmap import mmap
+from typing import NamedTuple
 
 from pacs_gateway.errors import InvalidInstanceError
 
@@ -26,12 +27,26 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # VRs with two reserved bytes and a 32-bit length in explicit VR (PS3.5 7.1.2)
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+# The others of PS3.5 Table 6.2-1: eight bytes of header, a 16-bit length.
+_SHORT_VRS = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS"}
+    | {b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+_HEADER_BYTES = 8
+_PIXELS_GROUP = 0x7FE0
+# Headers: explicit VR with a short length, implicit VR, and the long length of some explicit VRs.
+_LITTLE_ENDIAN, _BIG_ENDIAN = (
+    tuple(struct.Struct(order + layout).unpack_from for layout in ("HH2sH", "HHL", "L")) for order in "<>"
+)
 _MAX_DEPTH = 64
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class BeyondBufferError(Exception):
+    """More of the data set is needed than the buffer holds."""
+
+
+class Element(NamedTuple):
     """One top-level element: where its value lies."""
 
     vr: bytes
@@ -55,62 +70,116 @@ class Scan:
     """(offset, length) of each fragment, the offset table first; None for native pixel data."""
 
 
-def scan(buffer: Buffer, start: int, *, implicit: bool, big_endian: bool, wanted: Collection[int]) -> Scan:
-    """Walk the data set in `buffer` from `start` to the buffer's end.
+def scan(
+    buffer: Buffer, start: int, *, implicit: bool, big_endian: bool, wanted: Collection[int], end: int | None = None
+) -> Scan:
+    """Walk the data set in `buffer` from `start` to its end.
+
+    Parameters
+    ----------
+    end
+        Where the data set ends; behind the end of the buffer where that holds its beginning only.
 
     Raises
     ------
     InvalidInstanceError
-        An element does not fit into the buffer, or what is there is not a data set.
+        An element does not fit into the data set, or what is there is not one.
+    BeyondBufferError
+        What the buffer holds does not tell: more than the value of the last element, native pixels, is missing.
     """
-    walker = _Walker(buffer, implicit=implicit, big_endian=big_endian)
-    return walker.walk(start, wanted)
+    walker = _Walker(buffer, len(buffer) if end is None else end, implicit=implicit, big_endian=big_endian)
+    if not walker.is_partial:
+        return walker.walk(start, wanted)
+    try:
+        found = walker.walk(start, wanted)
+    except struct.error as error:
+        raise BeyondBufferError from error
+    if found.fragments is not None:
+        raise BeyondBufferError
+    return found
 
 
 class _Walker:
     """One pass over one buffer."""
 
-    def __init__(self, buffer: Buffer, *, implicit: bool, big_endian: bool) -> None:
-        order = ">" if big_endian else "<"
+    def __init__(self, buffer: Buffer, end: int, *, implicit: bool, big_endian: bool) -> None:
         self._buffer = buffer
-        self._end = len(buffer)
+        self._end = end
+        self._held = len(buffer)
+        self.is_partial = self._held < end
         self._implicit = implicit
         self._big_endian = big_endian
-        self._short = struct.Struct(order + "HH2sH").unpack_from
-        self._plain = struct.Struct(order + "HHL").unpack_from
-        self._long = struct.Struct(order + "L").unpack_from
+        self._short, self._plain, self._long = _BIG_ENDIAN if big_endian else _LITTLE_ENDIAN
 
     def walk(self, position: int, wanted: Collection[int]) -> Scan:
         found = Scan()
-        end = self._end
-        if position >= end:
+        if position >= self._end:
             raise InvalidInstanceError("the data set is empty")
-        while position < end:
-            # No data set has elements of group 0000 (PS3.5 7.1): some writers pad the file with zeros. A single one
-            # that does not follow the pixels may be the beginning of an element.
-            ahead = self._buffer[position : position + 2]
-            if ahead == b"\0\0" or (ahead == b"\0" and found.pixel_tag is not None):
-                self._check_padding(position)
+        while position < self._end:
+            if not self._implicit:
+                position = self._walk_short(position, wanted, found.elements)
+            if position == self._end or self._is_padding(position, found):
                 break
-            tag, vr, value, length = self._header(position, implicit=self._implicit)
-            if tag in PIXEL_ELEMENTS:
-                found.pixel_tag = tag
-                if length == _UNDEFINED:
-                    found.fragments, stop = self._fragments(value)
-                else:
-                    stop = value + length
-                found.elements[tag] = Element(vr, position, value, stop - value)
-            elif length == _UNDEFINED:
-                # An UN element of undefined length holds a sequence in implicit VR (PS3.5 6.2.2 note 2).
-                stop = self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0)
-            else:
-                stop = value + length
-                if tag in wanted:
-                    found.elements[tag] = Element(vr, position, value, length)
-            if stop > end:
-                raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
-            position = stop
+            position = self._walk_any(position, wanted, found)
         return found
+
+    def _is_padding(self, position: int, found: Scan) -> bool:
+        """Return whether only zeros are left: some writers pad the file with them.
+
+        No data set has elements of group 0000 (PS3.5 7.1). A single zero that does not follow the pixels may be the
+        beginning of an element.
+        """
+        if self.is_partial and position + _HEADER_BYTES > self._held:
+            raise BeyondBufferError
+        ahead = self._buffer[position : position + 2]
+        if ahead == b"\0\0" or (ahead == b"\0" and found.pixel_tag is not None):
+            self._check_padding(position)
+            return True
+        return False
+
+    def _walk_any(self, position: int, wanted: Collection[int], found: Scan) -> int:
+        """Walk over one element of any kind; return the offset behind it."""
+        tag, vr, value, length = self._header(position, implicit=self._implicit)
+        is_pixels = tag in PIXEL_ELEMENTS
+        if is_pixels and length == _UNDEFINED:
+            found.fragments, stop = self._fragments(value)
+        elif length == _UNDEFINED:
+            # An UN element of undefined length holds a sequence in implicit VR (PS3.5 6.2.2 note 2).
+            return self._within(tag, self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0))
+        else:
+            stop = value + length
+        self._within(tag, stop)
+        if is_pixels:
+            found.pixel_tag = tag
+        elif tag not in wanted:
+            return stop
+        elif stop > self._held:
+            raise BeyondBufferError
+        found.elements[tag] = Element(vr, position, value, stop - value)
+        return stop
+
+    def _within(self, tag: int, stop: int) -> int:
+        if stop > self._end:
+            raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
+        return stop
+
+    def _walk_short(self, position: int, wanted: Collection[int], elements: dict[int, Element]) -> int:
+        """Walk over elements of short explicit VRs, most of every header; return the offset of the first other one."""
+        buffer, unpack, last = self._buffer, self._short, self._end - _HEADER_BYTES
+        while position <= last:
+            group, number, vr, length = unpack(buffer, position)
+            if vr not in _SHORT_VRS or not 0 < group < _PIXELS_GROUP:
+                break
+            tag = group << 16 | number
+            stop = position + 8 + length
+            if stop > self._end:
+                raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
+            if tag in wanted:
+                if stop > self._held:
+                    raise BeyondBufferError
+                elements[tag] = Element(vr, position, position + 8, length)
+            position = stop
+        return position
 
     def _header(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
         """Return (tag, VR, offset of the value, length) of the element at `position`."""
@@ -177,6 +246,8 @@ class _Walker:
         return tuple(items), position
 
     def _check_padding(self, position: int) -> None:
+        if self.is_partial:
+            raise BeyondBufferError
         for start in range(position, self._end, _CHUNK_BYTES):
             if any(self._buffer[start : start + _CHUNK_BYTES]):
                 raise InvalidInstanceError("not decodable: something that is not an element of a data set")

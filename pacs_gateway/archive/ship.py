@@ -208,11 +208,12 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
     with spool_errors("reading the spool"):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        decoded = decode_head(os.pread(fd, MAX_META_LENGTH, 0))
+        beginning = os.pread(fd, MAX_META_LENGTH, 0)
+        decoded = decode_head(beginning)
         if decoded is None:
             raise InvalidInstanceError("the file ends before its data set")
         meta, offset = decoded
-        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid)
+        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid, beginning=beginning)
         return make_record(
             description,
             transfer_syntax_uid=meta.transfer_syntax_uid,

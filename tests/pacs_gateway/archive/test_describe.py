@@ -262,6 +262,34 @@ def test_damaged_bytes_are_described_or_refused_and_nothing_else(syntax: str) ->
         assert "BN0001" not in "".join(refusals)
 
 
+def told(encoded: bytes, syntax: str, beginning: bytes) -> Description | str:
+    """Return what `encoded` is described or refused as by a reader who holds its `beginning`."""
+    with as_descriptor(encoded) as fd:
+        try:
+            return describe_file(fd, 0, syntax, beginning=beginning)
+        except InputError as refusal:
+            return str(refusal)
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE_SYNTAXES, RLELossless])
+def test_a_beginning_of_any_length_tells_what_the_whole_tells(syntax: str) -> None:
+    dice = random.Random(syntax)
+    sound = encode(rle() if syntax == RLELossless else image(n_frames=2), syntax)
+    for n in range(300):
+        data = bytearray(sound)
+        if n % 3:
+            data[dice.randrange(len(data))] = dice.choice((0, 0xFF, dice.randrange(256)))
+        if n % 7 == 0:
+            data += bytes(dice.randint(1, 12))
+        whole = bytes(data)
+        assert told(whole, syntax, whole[: dice.randint(1, len(whole))]) == told(whole, syntax, b"")
+
+
+def test_a_header_longer_than_what_is_held_is_read_from_the_file() -> None:
+    encoded = encode(image())
+    assert told(encoded, ExplicitVRLittleEndian, encoded[:200]) == described(encoded)
+
+
 def test_nested_sequences_of_undefined_length_are_walked() -> None:
     nested = report()
     nested.is_undefined_length_sequence_item = False
