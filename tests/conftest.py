@@ -14,6 +14,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "strace": ("strace",),
     # Debian keeps it off the path of those who are not root.
     "haproxy": ("/usr/sbin/haproxy", "openssl"),
+    "systemd": ("systemd-analyze",),
 }
 
 
