@@ -10,6 +10,7 @@ need Orthanc orthanc
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need chromium chromium
 need strace strace
+need systemd-analyze systemd
 need openssl openssl
 [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 [ -n "$missing" ] || exit 0

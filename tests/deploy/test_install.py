@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent  # where the test extra puts its programs
 INSTALLER = ROOT / "deploy" / "install.sh"
 INSTALL_S = 900  # it builds a whole environment; a busy machine took 180 s
 
@@ -29,10 +31,10 @@ def test_an_installation_runs_and_a_second_one_changes_nothing(tmp_path: Path) -
 
     assert (tmp_path / "opt/pacs-gateway/current").resolve() == release
     assert (release / ".complete").stat().st_mtime_ns == made_at
-    command = [release / "bin/pacs-gateway", "--config", settings, "config", "show"]
-    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    showing = [str(release / "bin/pacs-gateway"), "--config", str(settings), "config", "show"]
+    shown = subprocess.run(showing, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "HUE_PACS" in shown
-    loading = [release / "bin/python", "-c", "import pacs_gateway.cli.root, viewer_api.app, psycopg, minio"]
+    loading = [str(release / "bin/python"), "-c", "import pacs_gateway.cli.root, viewer_api.app, psycopg, minio"]
     subprocess.run(loading, cwd=tmp_path, check=True)
 
 
@@ -40,6 +42,6 @@ def test_an_installation_runs_and_a_second_one_changes_nothing(tmp_path: Path) -
     "script", ["deploy/install.sh", "deploy/install-peers.sh", "deploy/systemd/pacs-gateway", ".ci/run"]
 )
 def test_shell_scripts_have_no_known_traps(script: str) -> None:
-    found = subprocess.run(["shellcheck", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run([BIN / "shellcheck", script], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert found.stdout == ""

@@ -5,8 +5,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from pacs_gateway.cli.root import app
@@ -48,7 +48,7 @@ def named_commands() -> Iterator[list[str]]:
 def test_every_command_and_option_of_the_manual_exists(words: list[str]) -> None:
     command = get_command(app)
     options = {option for parameter in command.params for option in parameter.opts}
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+    while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         assert words[0] in command.commands
         command = command.commands[words.pop(0)]
         options |= {option for parameter in command.params for option in parameter.opts}
