@@ -4,11 +4,12 @@ It calls the gateways from an address of its own, which is the one they are to t
 talking to the gateways directly.
 """
 
+import re
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _DEADLINE_S = 30.0
 _CONFIGURATION = """\
 global
     log stderr format raw local0
+    stats socket fd@{admin_fd} level admin
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
     log global
@@ -68,6 +70,8 @@ class Balancer:
     dicom_port: int
     web_port: int
     certificate: Path
+    admin: tuple[str, int]
+    """Where it takes orders."""
 
     @property
     def url(self) -> str:
@@ -80,18 +84,37 @@ class Balancer:
         transport = httpx.HTTPTransport(verify=tls, local_address=address)
         return httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=60)
 
+    def follow(self, number: int, gateway: RunningGateway) -> None:
+        """Send what is for the `number`-th gateway, from 1, to the ports it has now."""
+        for backend, port in (("dicom_nodes", gateway.dicom_port), ("web_nodes", gateway.web_port)):
+            answer = self._ask(f"set server {backend}/node{number} addr 127.0.0.1 port {port}")
+            assert "changed" in answer, answer
+
+    def n_up(self) -> int:
+        """Return how many servers of DICOM and web together its checks find alive."""
+        rows = self._ask("show stat").splitlines()
+        return sum(1 for row in rows if re.match(r"(dicom|web)_nodes,node\d+,.*,UP,", row))
+
+    def _ask(self, command: str) -> str:
+        with socket.create_connection(self.admin, timeout=_DEADLINE_S) as connection:
+            connection.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
 
 @contextmanager
 def balanced(folder: Path, gateways: Sequence[RunningGateway]) -> Iterator[Balancer]:
     """Run HAProxy before `gateways`; it is gone after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     certificate = _certificate(folder)
-    with socket.create_server(("127.0.0.1", 0)) as dicom, socket.create_server(("127.0.0.1", 0)) as web:
+    with ExitStack() as stack:
+        # Bound here and inherited, so that nobody can take the ports in between.
+        dicom, web, admin = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3))
         configuration = folder / "haproxy.cfg"
         configuration.write_text(
             _CONFIGURATION.format(
                 address=ADDRESS,
                 certificate=certificate,
+                admin_fd=admin.fileno(),
                 dicom_fd=dicom.fileno(),
                 web_fd=web.fileno(),
                 dicom_servers=_servers([gateway.dicom_port for gateway in gateways], "send-proxy-v2"),
@@ -99,13 +122,13 @@ def balanced(folder: Path, gateways: Sequence[RunningGateway]) -> Iterator[Balan
             ),
             encoding="utf-8",
         )
-        balancer = Balancer(dicom.getsockname()[1], web.getsockname()[1], certificate)
+        balancer = Balancer(dicom.getsockname()[1], web.getsockname()[1], certificate, admin.getsockname())
         with (folder / "haproxy.log").open("ab") as log:
             process = subprocess.Popen(
                 [PROGRAM, "-db", "-f", configuration],
                 stdout=log,
                 stderr=log,
-                pass_fds=[dicom.fileno(), web.fileno()],
+                pass_fds=[dicom.fileno(), web.fileno(), admin.fileno()],
             )
     try:
         with balancer.client() as client:

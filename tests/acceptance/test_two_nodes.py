@@ -1,0 +1,163 @@
+"""Two nodes behind HAProxy on one index and one object store: one is killed while eight devices send, none is lost."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.dicomweb import data_sets, instance_uids
+from tests.support.haproxy import ADDRESS, balanced
+from tests.support.running_gateway import RunningGateway
+from tests.support.storescu import StoreScu
+from tests.support.synthetic_ct import Ct, CtSeries
+from tests.support.waiting import wait_until
+
+_log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.peer("haproxy"), pytest.mark.peer("dcmtk")]
+
+N_SENDERS = 8
+_N_STUDIES = 4
+_DEADLINE_S = 120.0
+_ATTEMPTS = 100
+_PAUSE_S = 0.2
+"""Before a device tries again; devices wait for minutes."""
+
+
+@dataclass(slots=True)
+class Sender:
+    """A device that sends its images, and after a failure those that were not answered Success, until all are."""
+
+    port: int
+    paths: Sequence[Path]
+    giving_up: threading.Event
+    n_failures: int = 0
+    _earlier: list[Path] = field(default_factory=list)
+    _running: StoreScu | None = None
+
+    @property
+    def acknowledged(self) -> list[Path]:
+        """What has been answered Success until now."""
+        return [*self._earlier, *(self._running.acknowledged if self._running else ())]
+
+    def send(self) -> None:
+        """Return when every image was answered Success."""
+        missing = list(self.paths)
+        for _ in range(_ATTEMPTS):
+            self._running = StoreScu(self.port, missing, "-xe", "-R")
+            status = self._running.finish()
+            self._earlier, self._running = self.acknowledged, None
+            answered = set(self._earlier)
+            missing = [path for path in missing if path not in answered]
+            if not missing:
+                return
+            self.n_failures += status != 0
+            assert not self.giving_up.wait(_PAUSE_S), f"{len(missing)} images were never answered Success"
+        raise AssertionError(f"{len(missing)} images were not answered Success in {_ATTEMPTS} attempts")
+
+
+@contextmanager
+def two_nodes(folder: Path, shared: Mapping[str, str]) -> Iterator[list[RunningGateway]]:
+    """Run two nodes with all roles on what they share, prepared for one another and for devices of this machine."""
+    settings = {"PACS_TRUSTED_PROXIES": ADDRESS, "PACS_UNKNOWN_DEVICES": "reject", **shared}
+    with ExitStack() as stack:
+        nodes = []
+        for number in (1, 2):
+            home = folder / f"node{number}"
+            home.mkdir()
+            node = RunningGateway(home, settings)
+            stack.callback(node.close)
+            nodes.append(node)
+        nodes[0].must("migrate")
+        nodes[0].must("user", "add", "admin", "--role", "administrator")
+        nodes[0].must("device", "add", "STORESCU", "--network", "127.0.0.1")
+        for node in nodes:
+            node.start()
+        yield nodes
+
+
+@contextmanager
+def sending(senders: Sequence[Sender], giving_up: threading.Event) -> Iterator[None]:
+    """Have all send during the block, and until they are through with it."""
+    with ThreadPoolExecutor(len(senders)) as pool:
+        running = [pool.submit(sender.send) for sender in senders]
+        try:
+            yield
+            for one in running:
+                one.result(_DEADLINE_S)
+        finally:
+            giving_up.set()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("n_images", [50, pytest.param(500, marks=pytest.mark.long)])
+def test_a_node_that_is_killed_takes_nothing_with_it(tmp_path: Path, n_images: int) -> None:
+    images = make_images(tmp_path / "images", N_SENDERS * n_images)
+    (tmp_path / "shared").mkdir()
+    shared = {
+        "PACS_DATABASE_URL": f"sqlite:///{tmp_path}/shared/index.db",
+        "PACS_STORAGE_URL": f"file:{tmp_path}/shared/objects",
+    }
+    paths, giving_up = list(images), threading.Event()
+    with two_nodes(tmp_path, shared) as nodes, balanced(tmp_path / "haproxy", nodes) as balancer:
+        token = nodes[0].token
+        senders = [Sender(balancer.dicom_port, paths[n::N_SENDERS], giving_up) for n in range(N_SENDERS)]
+        with sending(senders, giving_up):
+            wait_for(senders, len(paths) // 4)
+            nodes[0].kill_all()
+            wait_for(senders, n_acknowledged(senders) + len(paths) // 8)
+            with balancer.client(token) as client:
+                assert client.get("/dicom-web/studies").status_code == httpx.codes.OK
+            nodes[0].start()
+            balancer.follow(1, nodes[0])
+        _log.info("%d images, %d associations lost", len(paths), sum(sender.n_failures for sender in senders))
+
+        assert sorted(path for sender in senders for path in sender.acknowledged) == sorted(paths)
+        assert sum(sender.n_failures for sender in senders) > 0
+        wait_until(lambda: not any(node.spooled() for node in nodes), _DEADLINE_S, "everything to be archived")
+        wait_until(lambda: balancer.n_up() == 2 * len(nodes), _DEADLINE_S, "both nodes to be taken for alive")
+        for node in nodes:
+            check(node, token, list(images.values()))
+        # What the first one received is in the store: the other serves it alone.
+        nodes[0].kill_all()
+        check(nodes[1], token, list(images.values()))
+
+
+def make_images(folder: Path, n: int) -> dict[Path, Ct]:
+    """Write images of some studies, every tenth a large one; return them by file."""
+    folder.mkdir()
+    studies = [CtSeries(64) for _ in range(_N_STUDIES)]
+    large = [CtSeries(512, study_uid=study.study_uid, series_uid=study.series_uid) for study in studies]
+    images: dict[Path, Ct] = {}
+    for number in range(n):
+        image = (studies if number % 10 else large)[number % _N_STUDIES].image()
+        path = folder / f"{number}.dcm"
+        path.write_bytes(image.content)
+        images[path] = image
+    return images
+
+
+def n_acknowledged(senders: Sequence[Sender]) -> int:
+    return sum(len(sender.acknowledged) for sender in senders)
+
+
+def wait_for(senders: Sequence[Sender], n: int) -> None:
+    """Wait until so many images have been answered Success."""
+    wait_until(lambda: n_acknowledged(senders) >= n, _DEADLINE_S, "stores")
+
+
+def check(node: RunningGateway, token: str, images: Sequence[Ct]) -> None:
+    """Compare what a node finds and serves with what was sent: all of it, once, with the same bytes."""
+    with httpx.Client(base_url=node.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for study_uid in {image.study_uid for image in images}:
+            sent = [image for image in images if image.study_uid == study_uid]
+            assert sorted(instance_uids(client, study_uid)) == sorted(image.sop_uid for image in sent)
+            kept = [hashlib.sha256(data).hexdigest() for data in data_sets(client, study_uid)]
+            assert sorted(kept) == sorted(image.digest for image in sent)
