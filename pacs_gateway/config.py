@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
 from pacs_gateway.access.networks import NOWHERE, Networks
+from pacs_gateway.archive.config import ArchiveConfig
 from pacs_gateway.archive.conflicts import ConflictPolicy
+from pacs_gateway.archive.nodes import NodeConfig
 from pacs_gateway.database.engine import DatabaseConfig
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.errors import ConfigurationError, InputError
@@ -23,6 +26,7 @@ from pacs_gateway.storage.spool import SpoolConfig
 PREFIX = "PACS_"
 _HALF_OPEN_PER_ADDRESS, _HALF_OPEN_TOTAL = 8, 200
 _SECRETS = frozenset({"database_url"})
+_SHORTEST_SECRET = 16
 
 
 class Settings(BaseModel):
@@ -41,6 +45,8 @@ class Settings(BaseModel):
     web_port: int = Field(default=8080, ge=0, le=65535)
     web_workers: int = Field(default=1, ge=1, le=64)
     trusted_proxies: str = ""
+    node_url: str = ""
+    node_secret: str = ""
     facility: str = Field(default="LOCAL", min_length=1, max_length=64)
     unknown_devices: UnknownDevices = UnknownDevices.REJECT
     auth: Literal["on", "off"] = "on"
@@ -79,7 +85,7 @@ class GatewayConfig:
     """Folder of the local object store."""
     access: AccessConfig
     dimse: DimseConfig
-    conflict_policy: ConflictPolicy
+    archive: ArchiveConfig
     dicom_hosts: tuple[str, ...]
     dicom_port: int
     web_hosts: tuple[str, ...]
@@ -168,7 +174,7 @@ def compose(settings: Settings) -> GatewayConfig:
             half_open_total=max(1, _HALF_OPEN_TOTAL // workers),
             trusted_proxies=proxies,
         ),
-        conflict_policy=settings.conflict_policy,
+        archive=ArchiveConfig(settings.conflict_policy, _node(settings)),
         dicom_hosts=_hosts(settings.dicom_host),
         dicom_port=settings.dicom_port,
         web_hosts=_hosts(settings.web_host),
@@ -200,6 +206,23 @@ def _proxies(text: str) -> Networks:
     return networks
 
 
+def _node(settings: Settings) -> NodeConfig:
+    url, secret = settings.node_url.rstrip("/"), settings.node_secret
+    if secret and len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(f"PACS_NODE_SECRET: at least {_SHORTEST_SECRET} characters")
+    if url and not secret:
+        raise ConfigurationError("PACS_NODE_URL: nodes only talk to each other with the same PACS_NODE_SECRET")
+    try:
+        parts = urlsplit(url)
+        is_root = not (parts.path or parts.query or parts.fragment or parts.username)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and is_root and parts.port != 0
+    except ValueError:
+        is_url = False
+    if url and not is_url:
+        raise ConfigurationError("PACS_NODE_URL: give scheme, host and port of this node: http://10.0.0.1:8080")
+    return NodeConfig(url, secret)
+
+
 def _hosts(text: str) -> tuple[str, ...]:
     return tuple(host.strip() for host in text.split(",") if host.strip()) or ("",)
 
@@ -220,6 +243,8 @@ def _read_toml(config_file: Path | None, data_dir: Path) -> dict[str, Any]:
 
 def _masked(name: str, value: str) -> str:
     """Return a value as it may be shown: of a secret URL that names more than a file, the scheme alone."""
+    if name.endswith("secret") and value:
+        return "***"
     if name not in _SECRETS or not ("@" in value or "?" in value):
         return value
     scheme, separator, _ = value.partition("://")

@@ -37,7 +37,12 @@ class Gateway:
 
     def readiness(self) -> dict[str, str]:
         """Return ``ok``, ``degraded`` or ``down`` for each thing this node depends on."""
-        return {"index": self._index_state(), "spool": self._spool_state(), "store": self._store_state()}
+        return {
+            "index": self._index_state(),
+            "spool": self._spool_state(),
+            "store": self._store_state(),
+            "nodes": self._nodes_state(),
+        }
 
     def _index_state(self) -> str:
         try:
@@ -59,6 +64,13 @@ class Gateway:
         except GatewayError:
             return "down"
         return "ok"
+
+    def _nodes_state(self) -> str:
+        """Return whether every node has been heard of lately; one that is silent may hold what nobody else has."""
+        try:
+            return "ok" if self.archive.nodes.are_alive() else "degraded"
+        except GatewayError:
+            return "down"
 
 
 @contextmanager
@@ -85,9 +97,7 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
             raise ConfigurationError("the index has another version's schema; run `pacs-gateway migrate`")
         with FilesystemStore(config.objects) as store, open_access(database, config.access, clock=clock) as access:
             spool = Spool(config.spool)
-            archive = Archive(
-                database, store, spool, clock=clock, queue_clock=queue_clock, policy=config.conflict_policy
-            )
+            archive = Archive(database, store, spool, clock=clock, queue_clock=queue_clock, config=config.archive)
             try:
                 yield Gateway(config, database, store, spool, archive, access, JobList(database), clock, queue_clock)
             finally:

@@ -16,6 +16,7 @@ from viewer_api.config import WebConfig
 from viewer_api.dicomweb import rendered, retrieve, search, store
 from viewer_api.errors import problem, problem_of
 from viewer_api.forwarded import Forwarded
+from viewer_api.internal import spool
 from viewer_api.ops import health
 from viewer_api.portal import login, pages, viewing
 from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
@@ -45,7 +46,7 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     app.add_middleware(Forwarded, trusted=config.trusted_proxies)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for module in (search, retrieve, rendered, store, health, login, viewing, pages):
+    for module in (search, retrieve, rendered, store, health, spool, login, viewing, pages):
         app.include_router(module.router)
     app.mount("/static", pages.static_files())
     return app

@@ -6,9 +6,11 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
-from pacs_gateway.archive.conflicts import COMPARE, ConflictPolicy, Conflicts
+from pacs_gateway.archive.config import ArchiveConfig
+from pacs_gateway.archive.conflicts import COMPARE, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
 from pacs_gateway.archive.ingest import Clock, Ingest
+from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
 from pacs_gateway.archive.ship import Recovery, Shipper
@@ -29,7 +31,7 @@ INSTANCES_STORED = "instances-stored"
 
 
 class Archive:
-    """Search, retrieve, derive, conflicts; and, once something is received, ingest."""
+    """Search, retrieve, derive, conflicts, the other nodes; and, once something is received, ingest."""
 
     def __init__(
         self,
@@ -39,18 +41,20 @@ class Archive:
         *,
         clock: Clock,
         queue_clock: SharedClock = database_time,
-        policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE,
+        config: ArchiveConfig | None = None,
     ) -> None:
         self._database = database
         self._store = store
         self._spool = spool
         self._clock = clock
         self._queue_clock = queue_clock
-        holdings = Holdings(database, store, spool)
+        config = config or ArchiveConfig()
+        self.nodes = Nodes(database, spool, config.node, clock=clock, shared_clock=queue_clock)
+        holdings = Holdings(database, store, spool, self.nodes)
         self.search = Search(database)
         self.derive = Derive(database, store, holdings, clock)
         self.retrieve = Retrieve(database, holdings, self.derive)
-        self.conflicts = Conflicts(database, holdings, policy=policy, queue_clock=queue_clock)
+        self.conflicts = Conflicts(database, holdings, policy=config.conflict_policy, queue_clock=queue_clock)
         self._lock = Lock()
         self._directory: SpoolDirectory | None = None
         self._ingest: Ingest | None = None
@@ -99,7 +103,7 @@ class Archive:
                 self._ingest = self._directory = None
 
     def _writer(self) -> IndexWriter:
-        return IndexWriter(self._database, BatchHooks(self._follow_up, self._spool.remove))
+        return IndexWriter(self._database, BatchHooks(self._follow_up, self._spool.remove), node=self._spool.node)
 
     def _follow_up(self, connection: Connection, result: BatchResult) -> None:
         at = self._queue_clock(connection)

@@ -19,7 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
 from pacs_gateway.domain.part10 import decode_head
-from pacs_gateway.errors import InvalidInstanceError, NotFoundError
+from pacs_gateway.errors import InvalidInstanceError, NotFoundError, UnavailableError
 
 # Elements beyond this length are not even read for the metadata.
 _DEFER_BYTES = 64 * 1024
@@ -39,11 +39,15 @@ def read_header(file: BinaryIO, *, defer: bool = False) -> Dataset:
     ------
     InvalidInstanceError
         It cannot be read.
+    UnavailableError
+        Its bytes cannot be reached now.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a sender wrote wrong is not news to whoever reads it
             return _read_deferring(file) if defer else dcmread(file, stop_before_pixels=True, force=True)
+    except UnavailableError:  # nothing is wrong with the object
+        raise
     except Exception as error:  # pydicom raises what its innards raise; none of it may reach a caller
         raise InvalidInstanceError(f"the header cannot be read ({type(error).__name__})") from error
 

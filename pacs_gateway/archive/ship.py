@@ -12,22 +12,25 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 
 from pacs_gateway.archive.describe import Description
 from pacs_gateway.archive.ingest import Clock, decode_reception, describe_file, make_record, microseconds
+from pacs_gateway.archive.twin import head_length
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.domain.instance import InstanceRecord
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
 from pacs_gateway.errors import (
     CapacityError,
+    ConflictError,
     GatewayError,
     InvalidInstanceError,
     InvalidUidError,
     NotFoundError,
     UnavailableError,
 )
+from pacs_gateway.index import frame_blob
 from pacs_gateway.index.writer import IndexWriter
 from pacs_gateway.storage.spool import Spool, SpoolDirectory, spool_errors
 from pacs_gateway.storage.store import ObjectStore, Upload, object_key
@@ -53,7 +56,7 @@ class _Waiting:
 
 
 class Shipper:
-    """Moves what is indexed into the object store."""
+    """Moves what is indexed, and waits in this node's spool, into the object store."""
 
     def __init__(self, database: Database, spool: Spool, store: ObjectStore, *, clock: Clock) -> None:
         self._database = database
@@ -88,7 +91,7 @@ class Shipper:
         self._set_aside = {key: until for key, until in self._set_aside.items() if until > now}
         statement = (
             select(instance.c.id, instance.c.digest, instance.c.spool_entry, instance.c.size_bytes)
-            .where(instance.c.archived_at.is_(None), instance.c.spool_entry.is_not(None))
+            .where(instance.c.archived_at.is_(None), instance.c.spool_node == self._spool.node)
             .where(instance.c.id.not_in(sorted(self._set_aside)[:_MOST_SET_ASIDE]))
             .order_by(instance.c.id)
             .limit(_SHIP_AT_ONCE)
@@ -109,10 +112,36 @@ class Shipper:
             if self._store.exists(object_key(waiting.digest)):
                 return True
             _log.critical("instance %d is neither in the spool nor in the store", waiting.id)
+        elif isinstance(error, ConflictError) and self._take_twin(waiting):
+            return True
         else:
             _log.error("instance %d cannot be archived: %s", waiting.id, error)
         self._set_aside[waiting.id] = self._clock() + _SET_ASIDE_FOR
         return False
+
+    def _take_twin(self, waiting: _Waiting) -> bool:
+        """Have the row tell of the object that holds its data set already; return False if there is none."""
+        length = head_length(self._store, waiting.digest)
+        if length is None:
+            return False
+        mine = (instance.c.id == waiting.id, instance.c.spool_entry == waiting.entry)
+        columns = (instance.c.size_bytes, instance.c.dataset_offset, instance.c.pixels_offset, instance.c.frames)
+
+        def work(connection: Connection) -> None:
+            row = connection.execute(select(*columns).where(*mine).with_for_update()).first()
+            if row is None:
+                return  # another node has taken it over
+            by = length - row.dataset_offset
+            values = {
+                "size_bytes": row.size_bytes + by,
+                "dataset_offset": length,
+                "pixels_offset": row.pixels_offset + by,
+                "frames": frame_blob.pack(frame_blob.unpack(row.frames).shifted(by)) if row.frames else None,
+            }
+            connection.execute(update(instance).where(*mine).values(values | self._archived()))
+
+        self._database.transact(work)
+        return True
 
     def _upload(self, waiting: _Waiting) -> Upload:
         return Upload(object_key(waiting.digest), self._spool.path(waiting.entry), waiting.size_bytes)
@@ -120,13 +149,14 @@ class Shipper:
     def _mark(self, shipped: Sequence[_Waiting]) -> None:
         if not shipped:
             return
-        statement = (
-            update(instance)
-            .where(instance.c.id == bindparam("key"))
-            .values(archived_at=microseconds(self._clock()), spool_entry=None)
-        )
-        keys = [{"key": key} for key in sorted(w.id for w in shipped)]
-        self._database.transact(lambda connection: connection.execute(statement, keys))
+        # A row that names another entry by now has other offsets: it is marked when that entry is shipped.
+        is_mine = (instance.c.id == bindparam("key"), instance.c.spool_entry == bindparam("entry"))
+        statement = update(instance).where(*is_mine).values(self._archived())
+        rows = [{"key": w.id, "entry": w.entry} for w in sorted(shipped, key=lambda w: w.id)]
+        self._database.transact(lambda connection: connection.execute(statement, rows))
+
+    def _archived(self) -> dict[str, int | None]:
+        return {"archived_at": microseconds(self._clock()), "spool_entry": None, "spool_node": None}
 
 
 class Recovery:
@@ -167,6 +197,7 @@ class Recovery:
 
     def _index(self, entries: Sequence[str]) -> int:
         known = self._known(entries)
+        self._claim(entries)
         submitted = []
         for entry in entries:
             if entry in known:
@@ -185,14 +216,27 @@ class Recovery:
         return len(submitted)
 
     def _known(self, entries: Sequence[str]) -> set[str]:
-        """Return the entries the index has rows for."""
-        known: set[str] = set()
+        """Return the entries of one directory that the index has rows for."""
+        if not entries:
+            return set()
         with self._database.read() as connection:
-            for start in range(0, len(entries), 500):
-                some = entries[start : start + 500]
-                rows = connection.execute(select(instance.c.spool_entry).where(instance.c.spool_entry.in_(some)))
-                known.update(entry for (entry,) in rows if entry is not None)
-        return known
+            rows = connection.execute(select(instance.c.spool_entry).where(*_in_directory_of(entries)))
+            return {entry for (entry,) in rows if entry is not None}
+
+    def _claim(self, entries: Sequence[str]) -> None:
+        """Make the rows of a directory this node's: they are older than nodes, or its disk was another's."""
+        if not entries:
+            return
+        node = self._spool.node
+        is_foreign = or_(instance.c.spool_node.is_(None), instance.c.spool_node != node)
+        statement = update(instance).where(*_in_directory_of(entries), is_foreign).values(spool_node=node)
+        self._database.transact(lambda connection: connection.execute(statement))
+
+
+def _in_directory_of(entries: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for rows whose entries are in the directory of `entries`."""
+    process = entries[0].partition("/")[0]
+    return instance.c.archived_at.is_(None), instance.c.spool_entry.startswith(f"{process}/", autoescape=True)
 
 
 def describe_entry(path: Path, *, facility: str) -> InstanceRecord:

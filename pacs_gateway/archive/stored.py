@@ -1,17 +1,19 @@
-"""Stored instances and where their bytes are: in the object store, or still in this node's spool."""
+"""Stored instances and where their bytes are: in the object store, or still in the spool of a node."""
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
+from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, study
 from pacs_gateway.domain.instance import FrameTable
-from pacs_gateway.errors import NotFoundError, UnavailableError
+from pacs_gateway.errors import GatewayError, NotFoundError, UnavailableError
 from pacs_gateway.index import frame_blob
 from pacs_gateway.storage.spool import Spool
 from pacs_gateway.storage.store import ObjectReader, ObjectStore, object_key
@@ -39,6 +41,8 @@ class StoredInstance:
     frames: FrameTable | None
     spool_entry: str | None
     """Set until the object store has the bytes."""
+    spool_node: str | None
+    """The node that has them until then."""
 
 
 COLUMNS = (
@@ -56,6 +60,7 @@ COLUMNS = (
     instance.c.digest,
     instance.c.frames,
     instance.c.spool_entry,
+    instance.c.spool_node,
 )
 _FRAMES = COLUMNS.index(instance.c.frames)
 SOURCE = instance.join(series, series.c.id == instance.c.series_key).join(study, study.c.id == series.c.study_key)
@@ -71,10 +76,11 @@ def stored_instance(row: Sequence[Any]) -> StoredInstance:
 class Holdings:
     """The bytes of stored instances, wherever they are now."""
 
-    def __init__(self, database: Database, store: ObjectStore, spool: Spool) -> None:
+    def __init__(self, database: Database, store: ObjectStore, spool: Spool, nodes: Nodes) -> None:
         self._database = database
         self._store = store
         self._spool = spool
+        self._nodes = nodes
 
     @contextmanager
     def open(self, stored: StoredInstance) -> Iterator[ObjectReader]:
@@ -85,27 +91,45 @@ class Holdings:
         UnavailableError
             The bytes are known but cannot be reached now.
         """
-        if stored.spool_entry is not None:
+        with ExitStack() as stack:
+            yield self._find(stack, stored)
+
+    def _find(self, stack: ExitStack, stored: StoredInstance) -> ObjectReader:
+        """Open the bytes where they are likeliest, then where they may be; look at the row anew before giving up."""
+        problem: GatewayError | None = None
+        for source in self._sources(stored, stack):
             try:
-                opened = self._spool.open(stored.spool_entry)
-                reader = opened.__enter__()
-            except NotFoundError:
-                pass  # shipped since the row was read
-            else:
-                try:
-                    yield reader
-                finally:
-                    opened.__exit__(None, None, None)
-                return
-        try:
-            source = self._store.open(object_key(stored.digest))
-            reader = source.__enter__()
-        except NotFoundError as error:
-            raise UnavailableError("the object's bytes cannot be reached") from error
-        try:
-            yield reader
-        finally:
-            source.__exit__(None, None, None)
+                reader = stack.enter_context(source)
+            except (NotFoundError, UnavailableError) as error:
+                # What is said about a place that may be reached later counts more than that it is not elsewhere.
+                problem = error if problem is None or isinstance(problem, NotFoundError) else problem
+                continue
+            # With another reception's head in front the offsets that the caller holds are wrong.
+            if reader.size_bytes == stored.size_bytes:
+                return reader
+        if isinstance(problem, UnavailableError):
+            raise problem
+        raise UnavailableError("the object's bytes cannot be reached") from problem
+
+    def _sources(self, stored: StoredInstance, stack: ExitStack) -> Iterator[AbstractContextManager[ObjectReader]]:
+        yield from self._places(stored, stack)
+        yield from self._places(self.by_id(stored.id), stack)
+
+    def _places(self, stored: StoredInstance, stack: ExitStack) -> Iterator[AbstractContextManager[ObjectReader]]:
+        entry, node = stored.spool_entry, stored.spool_node
+        if entry is not None and node in (None, self._nodes.id):
+            yield self._spool.open(entry)
+        elif entry is not None and node is not None:
+            yield self._follow(stored, self._nodes.open_there(node, entry), stack)
+        yield self._store.open(object_key(stored.digest))
+
+    @contextmanager
+    def _follow(
+        self, stored: StoredInstance, there: AbstractContextManager[ObjectReader], stack: ExitStack
+    ) -> Iterator[ObjectReader]:
+        """Open another node's entry, and the object when the entry goes away while it is read."""
+        with there as reader:
+            yield _FollowingReader(reader, lambda: stack.enter_context(self._store.open(object_key(stored.digest))))
 
     def read(self, stored: StoredInstance, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes of the stored file."""
@@ -125,6 +149,38 @@ class Holdings:
         if row is None:
             raise NotFoundError("no such instance")
         return stored_instance(row)
+
+
+class _FollowingReader(ObjectReader):
+    """Reads another node's entry until that is shipped, or the node gone, and the object from then on."""
+
+    __slots__ = ("_archived", "_lock", "_reader")
+
+    def __init__(self, reader: ObjectReader, archived: Callable[[], ObjectReader]) -> None:
+        super().__init__(reader.size_bytes)
+        self._reader = reader
+        self._archived = archived
+        self._lock = threading.Lock()
+
+    def _read(self, offset: int, length: int) -> bytes:
+        reader = self._reader
+        try:
+            return reader.read(offset, length)
+        except (NotFoundError, UnavailableError) as error:
+            return self._moved(reader, error).read(offset, length)
+
+    def _moved(self, before: ObjectReader, problem: GatewayError) -> ObjectReader:
+        with self._lock:
+            if self._reader is not before:
+                return self._reader
+            try:
+                reader = self._archived()
+            except NotFoundError:
+                raise UnavailableError("the node that has the object's bytes is gone") from problem
+            if reader.size_bytes != self.size_bytes:
+                raise UnavailableError("the object's bytes have moved; ask again") from problem
+            self._reader = reader
+            return reader
 
 
 class ReaderFile(io.RawIOBase):

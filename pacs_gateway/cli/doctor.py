@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.jobs.queue import JobState
 from pacs_gateway.storage.check import check_store
+
+_UNSHIPPED_TOO_LONG = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def _examine(gateway: Gateway) -> Iterator[Finding]:
     yield _look("index", lambda: _quick_check(gateway))
     yield _look("object store", lambda: _check_store(gateway))
     yield _look("spool room", lambda: "" if gateway.spool.accepts() else "free disk space: nothing more is received")
+    yield from _nodes(gateway)
     yield _look("settings", lambda: _check_settings(gateway))
     dead = len(gateway.jobs.list(state=JobState.DEAD, limit=10_000))
     yield Finding(
@@ -81,6 +85,22 @@ def _look(subject: str, check: Callable[[], str]) -> Finding:
     except GatewayError as error:
         advice = str(error)
     return Finding(subject, not advice, advice)
+
+
+def _nodes(gateway: Gateway) -> Iterator[Finding]:
+    """Say of every node whether it lives, and what would be lost with it."""
+    for node in gateway.archive.nodes.list():
+        advice = []
+        if not node.is_alive:
+            advice.append(f"last heard of: {_shown(node.heartbeat_at)}; start it")
+        if node.oldest_unshipped_at is not None and gateway.clock() - node.oldest_unshipped_at > _UNSHIPPED_TOO_LONG:
+            since = _shown(node.oldest_unshipped_at)
+            advice.append(f"{node.n_unshipped} instances are only in its spool, the oldest since {since}")
+        yield Finding(f"node {node.id or 'unknown'}", not advice, "; ".join(advice))
+
+
+def _shown(at: datetime | None) -> str:
+    return "never" if at is None else at.isoformat(timespec="seconds")
 
 
 def _quick_check(gateway: Gateway) -> str:

@@ -1,9 +1,10 @@
 """An instance as the gateway knows it: what was received, from where, and where its frames lie."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 
 class Method(StrEnum):
@@ -63,6 +64,11 @@ class FrameTable:
             return ((offset + first // 8, (last + 7) // 8 - first // 8),)
         return self.ranges[index]
 
+    def shifted(self, by: int) -> Self:
+        """Return the table for the same data set `by` bytes further on in its file."""
+        ranges = tuple(tuple((offset + by, length) for offset, length in frame) for frame in self.ranges)
+        return replace(self, ranges=ranges)
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
@@ -87,3 +93,14 @@ class InstanceRecord:
     """None where the object has no pixel data."""
     origin: Origin
     received_at: datetime
+
+    def behind_head(self, length: int) -> Self:
+        """Return the record of a file with the same data set behind a head of another `length` in bytes."""
+        by = length - self.dataset_offset
+        return replace(
+            self,
+            size_bytes=self.size_bytes + by,
+            dataset_offset=length,
+            pixels_offset=self.pixels_offset + by,
+            frames=self.frames.shifted(by) if self.frames else None,
+        )

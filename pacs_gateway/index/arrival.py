@@ -19,6 +19,10 @@ class Arrival:
     """Spool entry (``process/name``)."""
     received_at: int
     """UTC microseconds."""
+    node: str
+    """Node in whose spool the entry is."""
+    archived_at: int | None = None
+    """Since when the object store has the bytes (UTC microseconds), if it has them already."""
 
 
 def columns_of(level: Level) -> tuple[Attribute, ...]:

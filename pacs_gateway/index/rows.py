@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.domain.levels import Level
@@ -47,12 +47,18 @@ class BatchResult:
 _INSTANCE_COLUMNS = columns_of(Level.IMAGE)
 
 # Built once, as in `studies`: a batch takes 4 ms of the interpreter when each statement is put together anew.
-_KNOWN = select(instance.c.sop_uid, instance.c.digest, instance.c.spool_entry).where(
-    instance.c.sop_uid.in_(bindparam("uids", expanding=True))
-)
+_KNOWN = select(instance.c.sop_uid, instance.c.digest).where(instance.c.sop_uid.in_(bindparam("uids", expanding=True)))
 _MADE = select(instance.c.sop_uid, instance.c.digest, instance.c.id, instance.c.spool_entry).where(
     instance.c.sop_uid.in_(bindparam("uids", expanding=True))
 )
+_PLACES = select(
+    instance.c.sop_uid,
+    instance.c.digest,
+    instance.c.id,
+    instance.c.spool_entry,
+    instance.c.spool_node,
+    instance.c.archived_at,
+).where(instance.c.sop_uid.in_(bindparam("uids", expanding=True)))
 
 
 def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchResult:
@@ -69,7 +75,9 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         digests.add(record.digest)
         fresh.append((n, arrival, state))
     if not fresh:
-        return BatchResult(tuple(outcomes), frozenset(), (), frozenset(), _superfluous(connection, arrivals, outcomes))
+        return BatchResult(
+            tuple(outcomes), frozenset(), (), frozenset(), _settle_places(connection, arrivals, outcomes)
+        )
 
     parents = Parents(connection)
     parents.ensure([arrival for _, arrival, _ in fresh])
@@ -103,29 +111,57 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         frozenset(parents.series_key(a.record) for a in current),
         tuple(pending),
         frozenset(a.record.study_uid for a in current),
-        _superfluous(connection, arrivals, outcomes),
+        _settle_places(connection, arrivals, outcomes),
     )
 
 
-def _superfluous(connection: Connection, arrivals: Sequence[Arrival], outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return the entries of duplicates, except those that a row names.
+def _settle_places(connection: Connection, arrivals: Sequence[Arrival], outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Have rows name the bytes that are placed best; return the entries of duplicates and of what is archived already.
 
-    An arrival that is written again because nobody could say whether it had been committed meets itself: its bytes
-    must not go.
+    Best is the object store, and else whoever answered Success last: what another node has not shipped may be gone
+    with it, and then the sender has sent it again. An entry that a row names stays: an arrival that is written again
+    because nobody could say whether it had been committed meets itself, and its bytes must not go.
     """
-    entries = {a.entry for a, outcome in zip(arrivals, outcomes, strict=True) if outcome is Outcome.DUPLICATE}
-    if not entries:
+    unsure = [
+        arrival
+        for arrival, outcome in zip(arrivals, outcomes, strict=True)
+        if outcome is Outcome.DUPLICATE or arrival.archived_at is not None
+    ]
+    if not unsure:
         return ()
-    uids = {a.record.sop_instance_uid for a in arrivals}
-    named = {entry for _, _, entry in connection.execute(_KNOWN, {"uids": list(uids)})}
+    rows = connection.execute(_PLACES, {"uids": list({a.record.sop_instance_uid for a in unsure})})
+    places = {(row.sop_uid, row.digest): row for row in rows}
+    entries, named = {arrival.entry for arrival in unsure}, {row.spool_entry for row in places.values()}
+    for arrival in unsure:
+        # Several arrivals of one content: the first is placed, the others are as superfluous as any duplicate.
+        place = places.pop((arrival.record.sop_instance_uid, arrival.record.digest), None)
+        if place is None or place.archived_at is not None:
+            continue
+        is_elsewhere = place.spool_node not in (None, arrival.node)
+        if (is_elsewhere or arrival.archived_at is not None) and _place(connection, place.id, arrival):
+            named.discard(place.spool_entry)
+            if arrival.archived_at is None:
+                named.add(arrival.entry)
     return tuple(sorted(entries - named))
+
+
+def _place(connection: Connection, instance_id: int, arrival: Arrival) -> bool:
+    """Have the row tell of the arrival's bytes; return False if its own have been archived meanwhile."""
+    is_archived = arrival.archived_at is not None
+    values = _file_facts(arrival) | {
+        "spool_entry": None if is_archived else arrival.entry,
+        "spool_node": None if is_archived else arrival.node,
+        "archived_at": arrival.archived_at,
+    }
+    statement = update(instance).where(instance.c.id == instance_id, instance.c.archived_at.is_(None)).values(values)
+    return connection.execute(statement).rowcount == 1
 
 
 def _known(connection: Connection, arrivals: Sequence[Arrival]) -> dict[str, set[str]]:
     """Return the digests already kept for the batch's UIDs."""
     uids = {arrival.record.sop_instance_uid for arrival in arrivals}
     known: dict[str, set[str]] = {}
-    for sop_uid, digest, _ in connection.execute(_KNOWN, {"uids": list(uids)}):
+    for sop_uid, digest in connection.execute(_KNOWN, {"uids": list(uids)}):
         known.setdefault(sop_uid, set()).add(digest)
     return known
 
@@ -150,15 +186,23 @@ def _row(arrival: Arrival, series_key: int, state: str) -> dict[str, object]:
         transfer_syntax_uid=record.transfer_syntax_uid,
         digest=record.digest,
         state=state,
-        size_bytes=record.size_bytes,
-        dataset_offset=record.dataset_offset,
-        pixels_offset=record.pixels_offset,
-        frames=frame_blob.pack(record.frames) if record.frames else None,
-        facility=record.origin.facility,
-        method=record.origin.method.value,
-        source=record.origin.source,
-        address=record.origin.address,
-        received_at=arrival.received_at,
         spool_entry=arrival.entry,
+        spool_node=arrival.node,
     )
-    return row
+    return row | _file_facts(arrival)
+
+
+def _file_facts(arrival: Arrival) -> dict[str, object]:
+    """Return what a row tells of the very file that is kept: its head, and so its offsets, are of one reception."""
+    record = arrival.record
+    return {
+        "size_bytes": record.size_bytes,
+        "dataset_offset": record.dataset_offset,
+        "pixels_offset": record.pixels_offset,
+        "frames": frame_blob.pack(record.frames) if record.frames else None,
+        "facility": record.origin.facility,
+        "method": record.origin.method.value,
+        "source": record.origin.source,
+        "address": record.origin.address,
+        "received_at": arrival.received_at,
+    }

@@ -61,8 +61,9 @@ class _Waiting:
 class IndexWriter:
     """Gathers arrivals and commits them; safe to use from many threads."""
 
-    def __init__(self, database: Database, hooks: BatchHooks, config: WriterConfig | None = None) -> None:
+    def __init__(self, database: Database, hooks: BatchHooks, config: WriterConfig | None = None, *, node: str) -> None:
         self._database = database
+        self._node = node
         self._hooks = hooks
         self._config = config or WriterConfig()
         self._queue: deque[_Waiting] = deque()
@@ -74,13 +75,16 @@ class IndexWriter:
         self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, record: InstanceRecord, entry: str, *, urgent: bool = False) -> Future[Outcome]:
+    def submit(
+        self, record: InstanceRecord, entry: str, *, urgent: bool = False, archived_at: int | None = None
+    ) -> Future[Outcome]:
         """Queue an instance; the future tells its outcome once it is committed.
 
-        With `urgent` the batch is committed at once instead of waiting for company.
+        With `urgent` the batch is committed at once instead of waiting for company. With `archived_at` (UTC
+        microseconds) the object store has the bytes already, and the entry is dropped once that is committed.
         """
         received_at = round(record.received_at.timestamp() * 1_000_000)
-        waiting = _Waiting(Arrival(record, entry, received_at), Future())
+        waiting = _Waiting(Arrival(record, entry, received_at, self._node, archived_at), Future())
         with self._changed:
             self._queue.append(waiting)
             self._urgent |= urgent

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from pacs_gateway.errors import CapacityError, NotFoundError, UnavailableError
+from pacs_gateway.storage.node_identity import node_identity
 from pacs_gateway.storage.store import ObjectReader
 
 _SYNC_FILE_RANGE_WRITE = 2
@@ -56,13 +57,14 @@ class SpoolConfig:
 class Spool:
     """The spool of this node, seen by one process.
 
-    ``writable`` processes own a directory; others only read entries by name.
+    ``writable`` processes own a directory; others only read entries by name. ``node`` names the node it belongs to.
     """
 
     def __init__(self, config: SpoolConfig) -> None:
         self.config = config
         self.root = config.root
         self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.node = node_identity(self.root)
 
     def open_directory(self) -> "SpoolDirectory":
         """Make and lock a fresh directory for this process."""

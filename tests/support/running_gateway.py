@@ -63,7 +63,8 @@ class RunningGateway:
         assert self._process is None
         started_at = monotonic()
         output = self.folder / "gateway.out"
-        command = [*self._launcher, *self._command("serve", "--dicom-port", "0", "--web-port", "0")]
+        web_port = self._environment.get("PACS_WEB_PORT", "0")
+        command = [*self._launcher, *self._command("serve", "--dicom-port", "0", "--web-port", web_port)]
         with output.open("wb") as stdout, self.log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 command, stdout=stdout, stderr=stderr, env=self._environment, cwd=self.folder, start_new_session=True

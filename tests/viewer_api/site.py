@@ -48,9 +48,12 @@ class Site:
 
 
 @contextmanager
-def open_site(folder: Path, *, auth: str = "on", config: WebConfig | None = None) -> Iterator[Site]:
+def open_site(
+    folder: Path, *, auth: str = "on", node_secret: str = "", config: WebConfig | None = None
+) -> Iterator[Site]:
     """Serve a fresh gateway on loopback."""
-    settings = load_settings(flags={"data_dir": str(folder / "data"), "auth": auth}, environment={}).settings
+    flags = {"data_dir": str(folder / "data"), "auth": auth, "node_secret": node_secret}
+    settings = load_settings(flags=flags, environment={}).settings
     composed = compose(settings)
     composed.data_dir.mkdir(parents=True)
     database = Database(composed.database)

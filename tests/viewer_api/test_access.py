@@ -16,7 +16,8 @@ from viewer_api.config import WebConfig
 
 # Without a rule on purpose: they show no patient, or are how somebody gets to be known.
 CANARY = ("Can", "ary")
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/login", "/logout", "/password"}
+INTERNAL = "/internal/spool/{process}/{name}"  # for other nodes: a seal instead of a login
+PUBLIC = {INTERNAL, "/healthz", "/readyz", "/metrics", "/login", "/logout", "/password"}
 UNUSUAL = {
     "/dicom-web/studies/{study}/rendered": 501,
     "/dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}": 404,

@@ -129,6 +129,8 @@ instance = Table(
     # Name of the spool entry (``process/name``) until the object store has the bytes.
     Column("spool_entry", Text),
     Column("archived_at", BigInteger),
+    # The node in whose spool that entry is; nobody else can ship it.
+    Column("spool_node", Text),
     Index("uq_instance_sop_uid_digest", "sop_uid", "digest", unique=True),
     Index(
         "uq_instance_current",
@@ -140,6 +142,7 @@ instance = Table(
     Index("ix_instance_series_key", "series_key", "instance_number", "sop_uid"),
     Index(
         "ix_instance_unarchived",
+        "spool_node",
         "id",
         sqlite_where=text("archived_at IS NULL"),
         postgresql_where=text("archived_at IS NULL"),
@@ -163,4 +166,14 @@ series_derived = Table(
     # The revision the thumbnail was chosen from, and the digest of the instance it shows: NULL where there is no image.
     Column("thumbnail_revision", Integer),
     Column("thumbnail_digest", Text),
+)
+
+# Nodes with a spool, each as its shipper last said; what waits in whose spool is `instance.spool_node`.
+node = Table(
+    "node",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # Where other nodes fetch what is not shipped yet; empty where it offers nothing.
+    Column("url", Text, nullable=False, server_default=""),
+    Column("heartbeat_at", BigInteger, nullable=False),
 )

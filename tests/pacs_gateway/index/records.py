@@ -42,9 +42,13 @@ def record(
     )
 
 
-def arrival(one: InstanceRecord, entry: str = "") -> Arrival:
+NODE = "00000000000000aa"
+
+
+def arrival(one: InstanceRecord, entry: str = "", *, node: str = NODE, archived_at: int | None = None) -> Arrival:
     """Return `one` with a spool entry of its own unless one is given."""
-    return Arrival(one, entry or f"p/{one.digest}.dcm", round(one.received_at.timestamp() * 1_000_000))
+    received_at = round(one.received_at.timestamp() * 1_000_000)
+    return Arrival(one, entry or f"p/{one.digest}.dcm", received_at, node, archived_at)
 
 
 def write(database: Database, *records: InstanceRecord) -> BatchResult:

@@ -10,7 +10,7 @@ from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.errors import UnavailableError
 from pacs_gateway.index.rows import BatchResult, Outcome
 from pacs_gateway.index.writer import BatchHooks, IndexWriter, WriterConfig
-from tests.pacs_gateway.index.records import record
+from tests.pacs_gateway.index.records import NODE, record
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 20.0
@@ -46,7 +46,7 @@ class Hooks:
 
 @contextmanager
 def opened(database: Database, hooks: Hooks, config: WriterConfig | None = None) -> Iterator[IndexWriter]:
-    writer = IndexWriter(database, BatchHooks(hooks.in_transaction, hooks.superfluous), config)
+    writer = IndexWriter(database, BatchHooks(hooks.in_transaction, hooks.superfluous), config, node=NODE)
     try:
         yield writer
     finally:

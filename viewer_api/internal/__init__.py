@@ -1,0 +1,1 @@
+"""What nodes of one installation ask of each other; nobody else is answered."""
