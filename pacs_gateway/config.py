@@ -21,11 +21,13 @@ from pacs_gateway.archive.nodes import NodeConfig
 from pacs_gateway.database.engine import DatabaseConfig
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.errors import ConfigurationError, InputError
+from pacs_gateway.storage.s3_config import S3Config, is_s3_url, split_s3_url
 from pacs_gateway.storage.spool import SpoolConfig
 
 PREFIX = "PACS_"
 _HALF_OPEN_PER_ADDRESS, _HALF_OPEN_TOTAL = 8, 200
-_SECRETS = frozenset({"database_url"})
+_SECRET_URLS = frozenset({"database_url"})
+_SECRETS = frozenset({"node_secret", "s3_secret_key"})
 _SHORTEST_SECRET = 16
 
 
@@ -37,6 +39,11 @@ class Settings(BaseModel):
     data_dir: Path = Path("pacs-data")
     database_url: str = ""
     storage_url: str = ""
+    s3_endpoint: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    s3_region: str = "us-east-1"
+    s3_secure: bool = True
     dicom_host: str = "127.0.0.1"
     dicom_port: int = Field(default=11112, ge=0, le=65535)
     ae_title: str = "PACSGW"
@@ -81,8 +88,8 @@ class GatewayConfig:
     data_dir: Path
     database: DatabaseConfig
     spool: SpoolConfig
-    objects: Path
-    """Folder of the local object store."""
+    objects: Path | S3Config
+    """Folder of the local object store, or the bucket that is used instead."""
     access: AccessConfig
     dimse: DimseConfig
     archive: ArchiveConfig
@@ -183,13 +190,26 @@ def compose(settings: Settings) -> GatewayConfig:
     )
 
 
-def _objects(settings: Settings) -> Path:
+def _objects(settings: Settings) -> Path | S3Config:
     url = settings.storage_url
+    if is_s3_url(url):
+        bucket, prefix = split_s3_url(url)
+        return S3Config(
+            endpoint=settings.s3_endpoint,
+            bucket=bucket,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+            prefix=prefix,
+            region=settings.s3_region,
+            secure=settings.s3_secure,
+        )
+    if settings.s3_endpoint:
+        raise ConfigurationError("PACS_S3_ENDPOINT: name the bucket, too: PACS_STORAGE_URL=s3://bucket")
     if not url:
         return settings.data_dir / "objects"
     scheme, _, path = url.partition(":")
     if scheme != "file" or not path:
-        raise ConfigurationError("PACS_STORAGE_URL: this version keeps objects on local disk: file:/path")
+        raise ConfigurationError("PACS_STORAGE_URL: file:/path or s3://bucket/prefix")
     return Path(path.removeprefix("//")).expanduser().absolute()
 
 
@@ -243,9 +263,9 @@ def _read_toml(config_file: Path | None, data_dir: Path) -> dict[str, Any]:
 
 def _masked(name: str, value: str) -> str:
     """Return a value as it may be shown: of a secret URL that names more than a file, the scheme alone."""
-    if name.endswith("secret") and value:
+    if name in _SECRETS and value:
         return "***"
-    if name not in _SECRETS or not ("@" in value or "?" in value):
+    if name not in _SECRET_URLS or not ("@" in value or "?" in value):
         return value
     scheme, separator, _ = value.partition("://")
     return f"{scheme}://***" if separator else "***"

@@ -15,7 +15,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.revision import revisions
 from pacs_gateway.errors import ConfigurationError, GatewayError
 from pacs_gateway.jobs.queue import JobList
-from pacs_gateway.storage.filesystem_store import FilesystemStore
+from pacs_gateway.storage.opening import open_store
 from pacs_gateway.storage.spool import Spool
 from pacs_gateway.storage.store import ObjectStore
 
@@ -95,7 +95,7 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
         present, needed = revisions(database)
         if present != needed:
             raise ConfigurationError("the index has another version's schema; run `pacs-gateway migrate`")
-        with FilesystemStore(config.objects) as store, open_access(database, config.access, clock=clock) as access:
+        with open_store(config.objects) as store, open_access(database, config.access, clock=clock) as access:
             spool = Spool(config.spool)
             archive = Archive(database, store, spool, clock=clock, queue_clock=queue_clock, config=config.archive)
             try:

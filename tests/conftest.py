@@ -1,9 +1,13 @@
 """What holds for every test: real peers or a reason, long sizes on demand, no patient data in names."""
 
 import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+
+pytest_plugins = ("tests.support.object_servers",)
 
 # Peer programs by the name tests ask for them: something to look for, and the package that brings it.
 _PEERS: Mapping[str, tuple[str, ...]] = {
@@ -12,6 +16,8 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "orthanc": ("Orthanc",),
     "chromium": ("chromium",),
     "strace": ("strace",),
+    "minio": ("minio", "openssl"),
+    "seaweedfs": ("weed",),
     # Debian keeps it off the path of those who are not root.
     "haproxy": ("/usr/sbin/haproxy", "openssl"),
     "systemd": ("systemd-analyze",),
@@ -31,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
         for marker in item.iter_markers("peer"):
-            missing = [program for program in _PEERS[marker.args[0]] if shutil.which(program) is None]
+            missing = [program for program in _PEERS[marker.args[0]] if not _is_here(program)]
             if missing:
                 item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is not on this machine"))
 
@@ -41,3 +47,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED if exitstatus == 0 else exitstatus
+
+
+def _is_here(program: str) -> bool:
+    # Some are installed beside the interpreter; a virtual environment need not be on the PATH.
+    return shutil.which(program) is not None or Path(sys.executable).with_name(program).exists()

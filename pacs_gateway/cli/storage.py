@@ -7,7 +7,7 @@ import typer
 from pacs_gateway.cli.context import prepared
 from pacs_gateway.cli.facts import print_json, print_table
 from pacs_gateway.storage.check import check_store
-from pacs_gateway.storage.filesystem_store import FilesystemStore
+from pacs_gateway.storage.opening import open_store
 
 app = typer.Typer(no_args_is_help=True, help="Storage: where objects are kept.")
 
@@ -20,7 +20,7 @@ def storage() -> None:
 @app.command(epilog="Example: pacs-gateway storage check")
 def check(ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Write, read back, list, range, checksum and delete in the object store; nothing is left behind."""
-    with FilesystemStore(prepared(ctx).objects) as store:
+    with open_store(prepared(ctx).objects) as store:
         steps = check_store(store)
     facts = [
         {"step": step.name, "passed": step.passed, "milliseconds": round(step.duration_s * 1000), "error": step.error}

@@ -6,13 +6,16 @@ What the filesystem backend does with single files, and whoever else keeps bytes
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pacs_gateway.errors import CapacityError, GatewayError, IntegrityError, NotFoundError, UnavailableError
-from pacs_gateway.storage.store import CHUNK_SIZE
+from pacs_gateway.storage.store import CHUNK_SIZE, Upload
 
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""How a file is opened that should be regular: opening somebody's FIFO must not block."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No room: the disk, the quota or the limit of a file's size (RLIMIT_FSIZE)."""
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -102,3 +105,21 @@ def same_bytes(one: int, other: int) -> bool:
         read_at(one, offset, CHUNK_SIZE) == read_at(other, offset, CHUNK_SIZE)
         for offset in range(0, facts.st_size, CHUNK_SIZE)
     )
+
+
+@contextmanager
+def opened_upload(upload: Upload) -> Iterator[int]:
+    """Open the file to put, which must be there, regular and of the right size."""
+    try:
+        fd = os.open(upload.path, READ)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{upload.key}: the file to put is not there") from error
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise IntegrityError(f"{upload.key}: what should be put is not a regular file")
+        if facts.st_size != upload.size_bytes:
+            raise IntegrityError(f"{upload.key}: the file has {facts.st_size} bytes, not {upload.size_bytes}")
+        yield fd
+    finally:
+        os.close(fd)

@@ -22,7 +22,17 @@ from pacs_gateway.errors import (
     NotFoundError,
     UnavailableError,
 )
-from pacs_gateway.storage.files import FULL, copy, make_durable_folder, read_at, same_bytes, translated, write_all
+from pacs_gateway.storage.files import (
+    FULL,
+    READ,
+    copy,
+    make_durable_folder,
+    opened_upload,
+    read_at,
+    same_bytes,
+    translated,
+    write_all,
+)
 from pacs_gateway.storage.store import (
     Capacity,
     ObjectReader,
@@ -36,7 +46,6 @@ from pacs_gateway.storage.store import (
 
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening somebody's FIFO must not block
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _DRAFTS = ".drafts"
@@ -196,7 +205,7 @@ class FilesystemStore(ObjectStore):
 
     def _put_file(self, upload: Upload, touched: set[str]) -> None:
         folder, name = _split(upload.key)
-        with _source(upload) as source, self._folder(folder, touched) as folder_fd:
+        with opened_upload(upload) as source, self._folder(folder, touched) as folder_fd:
             try:
                 self._publish(source, folder_fd, name)
             except OSError as error:
@@ -360,7 +369,7 @@ def _split(key: str) -> tuple[str, str]:
 
 def _open_object(name: str, folder_fd: int) -> tuple[int, int]:
     """Open an object's file; return its descriptor and its size in bytes."""
-    fd = os.open(name, _READ, dir_fd=folder_fd)
+    fd = os.open(name, READ, dir_fd=folder_fd)
     facts = os.fstat(fd)
     if stat.S_ISREG(facts.st_mode):
         return fd, facts.st_size
@@ -368,24 +377,6 @@ def _open_object(name: str, folder_fd: int) -> tuple[int, int]:
     if stat.S_ISDIR(facts.st_mode):
         raise NotFoundError(f"{name}: a folder, not an object")
     raise IntegrityError(f"{name}: not a regular file")
-
-
-@contextmanager
-def _source(upload: Upload) -> Iterator[int]:
-    """Open the file to put, which must be there, regular and of the right size."""
-    try:
-        fd = os.open(upload.path, _READ)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{upload.key}: the file to put is not there") from error
-    try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            raise IntegrityError(f"{upload.key}: what should be put is not a regular file")
-        if facts.st_size != upload.size_bytes:
-            raise IntegrityError(f"{upload.key}: the file has {facts.st_size} bytes, not {upload.size_bytes}")
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _check_copy(copied: tuple[int, str], upload: Upload) -> None:

@@ -5,6 +5,7 @@ import pytest
 from pacs_gateway.access.networks import parse_address
 from pacs_gateway.config import Settings, compose, load_settings
 from pacs_gateway.errors import ConfigurationError
+from pacs_gateway.storage.s3_config import S3Config
 
 
 def test_flags_go_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
@@ -85,6 +86,58 @@ def test_each_package_gets_its_part(tmp_path: Path) -> None:
 def test_what_this_version_does_not_offer_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(environment))):
         compose(load_settings(environment=environment).settings)
+
+
+_S3 = {
+    "PACS_STORAGE_URL": "s3://objects/hue/pacs",
+    "PACS_S3_ENDPOINT": "minio.example:9000",
+    "PACS_S3_ACCESS_KEY": "gateway",
+    "PACS_S3_SECRET_KEY": "hunter2",
+}
+
+
+def test_objects_may_lie_in_a_bucket() -> None:
+    objects = compose(load_settings(environment=_S3 | {"PACS_S3_SECURE": "off"}).settings).objects
+    assert objects == S3Config(
+        endpoint="minio.example:9000",
+        bucket="objects",
+        prefix="hue/pacs",
+        access_key="gateway",
+        secret_key="hunter2",
+        secure=False,
+    )
+    assert "hunter2" not in repr(objects)
+
+
+def test_the_secret_key_is_masked() -> None:
+    loaded = load_settings(environment=_S3)
+    assert loaded.shown()["s3_secret_key"] == ("***", "environment")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"PACS_S3_ENDPOINT": ""}, "PACS_S3_ENDPOINT"),
+        ({"PACS_S3_ACCESS_KEY": ""}, "PACS_S3_ACCESS_KEY"),
+        ({"PACS_S3_SECRET_KEY": ""}, "PACS_S3_SECRET_KEY"),
+        ({"PACS_S3_ENDPOINT": "http://minio:9000"}, "PACS_S3_ENDPOINT"),
+        ({"PACS_S3_ENDPOINT": "minio:9000/path"}, "PACS_S3_ENDPOINT"),
+        ({"PACS_S3_REGION": "here and there"}, "PACS_S3_REGION"),
+        ({"PACS_S3_SECURE": "perhaps"}, "PACS_S3_SECURE"),
+        ({"PACS_STORAGE_URL": "s3://"}, "PACS_STORAGE_URL"),
+        ({"PACS_STORAGE_URL": "s3://Objects"}, "PACS_STORAGE_URL"),
+        ({"PACS_STORAGE_URL": "s3://objects/../etc"}, "PACS_STORAGE_URL"),
+        ({"PACS_STORAGE_URL": "file:/srv"}, "PACS_S3_ENDPOINT"),
+        ({"PACS_STORAGE_URL": "gs://objects"}, "PACS_STORAGE_URL"),
+    ],
+)
+def test_incomplete_or_wrong_s3_settings_are_refused(change: dict[str, str], named: str) -> None:
+    environment = _S3 | change
+    if change.get("PACS_STORAGE_URL", "").startswith("gs"):
+        environment = change
+    with pytest.raises(ConfigurationError, match=named) as refused:
+        compose(load_settings(environment=environment).settings)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_objects_may_lie_elsewhere(tmp_path: Path) -> None:
