@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("tests.support.object_servers",)
+pytest_plugins = ("tests.support.databases", "tests.support.object_servers")
 
 # Peer programs by the name tests ask for them: something to look for, and the package that brings it.
 _PEERS: Mapping[str, tuple[str, ...]] = {
     "dcmtk": ("storescu", "echoscu", "storescp", "dcmdump"),
     "dicom3tools": ("dciodvfy",),
     "orthanc": ("Orthanc",),
+    "postgresql": ("initdb", "postgres"),
     "chromium": ("chromium",),
     "strace": ("strace",),
     "minio": ("minio", "openssl"),
@@ -50,5 +51,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_here(program: str) -> bool:
-    # Some are installed beside the interpreter; a virtual environment need not be on the PATH.
-    return shutil.which(program) is not None or Path(sys.executable).with_name(program).exists()
+    # Some are installed beside the interpreter; a virtual environment need not be on the PATH, and Debian keeps the
+    # programs of PostgreSQL's server off it.
+    beside = [Path(sys.executable).with_name(program), *Path("/usr/lib/postgresql").glob(f"*/bin/{program}")]
+    return shutil.which(program) is not None or any(path.exists() for path in beside)

@@ -62,7 +62,8 @@ class Throttle:
         It is written for every failure alike: without it, an unknown name would cost no write and be told by that.
         """
         same = (login_failure.c.name == _key(name)) & (login_failure.c.address == _where(address))
-        n_failures = connection.scalar(select(login_failure.c.n_failures).where(same))
+        # Locked: an attempt counted meanwhile may have closed the door, which must not be opened again.
+        n_failures = connection.scalar(select(login_failure.c.n_failures).where(same).with_for_update())
         locked_until = to_microseconds(self._clock() + _lock(n_failures or 0))
         connection.execute(update(login_failure).where(same).values(locked_until=locked_until))
 

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.revision import revisions
+from pacs_gateway.database.revision import revision_of, revisions
 from pacs_gateway.errors import ConfigurationError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -41,5 +41,7 @@ def migrate(database: Database) -> bool:
         raise ConfigurationError("the index was made by a newer version of the gateway; install that version")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with database.exclusively() as connection:
+        if revision_of(connection) == needed:  # another process was quicker
+            return False
         command.upgrade(_config(connection), "head")
     return True

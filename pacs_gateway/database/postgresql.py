@@ -1,7 +1,7 @@
 """PostgreSQL: the index on a server, for several machines.
 
 Readers are read-only and see one moment (``REPEATABLE READ``); writers are ``READ COMMITTED`` and hold row locks where
-they decide by what they have read. Text columns carry ``COLLATE "C"`` (docs/decisions/0008), so that both databases
+they decide by what they have read. Text columns carry ``COLLATE "C"`` (docs/decisions/0010), so that both databases
 order alike.
 """
 
@@ -135,14 +135,18 @@ class PostgresqlBackend:
     def _check(self, connection: psycopg.Connection) -> None:
         """Refuse a server that loses what it has committed; warn of one that may."""
         names = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums", "server_encoding")
-        row = connection.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names)).fetchone()
+        has_icu = "SELECT count(*)::text FROM pg_collation WHERE collname = 'und-x-icu'"
+        shown = [f"current_setting('{name}')" for name in names]
+        row = connection.execute(f"SELECT {', '.join(shown)}, ({has_icu})").fetchone()
         connection.rollback()
-        settings = dict(zip(names, row or (), strict=True))
+        settings = dict(zip((*names, "icu"), row or (), strict=True))
         for name in ("fsync", "full_page_writes"):
             if settings[name] != "on":
                 raise ConfigurationError(f"PostgreSQL runs with {name}={settings[name]} and would lose data: set it on")
         if settings["server_encoding"] != "UTF8":
             raise ConfigurationError("the PostgreSQL database must have the encoding UTF8")
+        if settings["icu"] == "0":
+            raise ConfigurationError("this PostgreSQL was built without ICU and cannot tell upper from lower case")
         if self._warned:
             return
         self._warned = True

@@ -7,7 +7,8 @@ from pacs_gateway.domain.instance import InstanceRecord
 from pacs_gateway.domain.levels import Level
 
 _NUMERIC_VRS = frozenset({"IS", "US"})
-_INT32_MAX = 2**31 - 1
+LARGEST_NUMBER = 2**31 - 1
+"""Number columns hold no more, in both databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +40,4 @@ def column_value(attribute: Attribute, record: InstanceRecord) -> str | int | No
         number = int(value.split("\\", 1)[0])
     except ValueError:
         return None
-    return number if abs(number) <= _INT32_MAX else None
+    return number if abs(number) <= LARGEST_NUMBER else None

@@ -63,24 +63,20 @@ _PLACES = select(
 
 def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchResult:
     """Write the rows of `arrivals` and say what each became."""
-    known = _known(connection, arrivals)
-    fresh: list[tuple[int, Arrival, str]] = []
     outcomes = [Outcome.DUPLICATE] * len(arrivals)
-    for n, arrival in enumerate(arrivals):
-        record = arrival.record
-        digests = known.setdefault(record.sop_instance_uid, set())
-        if record.digest in digests:
-            continue
-        state = "pending" if digests else "current"
-        digests.add(record.digest)
-        fresh.append((n, arrival, state))
+    fresh = _fresh(connection, arrivals)
+    parents = Parents(connection)
+    if fresh:
+        parents.ensure([arrival for _, arrival, _ in fresh])
+        if connection.dialect.name != "sqlite":
+            # Waiting for the rows above may have meant waiting for somebody with the same instances, be it ourselves:
+            # a commit that nobody could confirm. SQLite has one writer.
+            fresh = _fresh(connection, arrivals)
     if not fresh:
         return BatchResult(
             tuple(outcomes), frozenset(), (), frozenset(), _settle_places(connection, arrivals, outcomes)
         )
 
-    parents = Parents(connection)
-    parents.ensure([arrival for _, arrival, _ in fresh])
     keys = _insert(
         connection, [_row(arrival, parents.series_key(arrival.record), state) for _, arrival, state in fresh]
     )
@@ -113,6 +109,21 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         frozenset(a.record.study_uid for a in current),
         _settle_places(connection, arrivals, outcomes),
     )
+
+
+def _fresh(connection: Connection, arrivals: Sequence[Arrival]) -> list[tuple[int, Arrival, str]]:
+    """Return the arrivals whose content is not kept, with their numbers and the states they get."""
+    known = _known(connection, arrivals)
+    fresh: list[tuple[int, Arrival, str]] = []
+    for n, arrival in enumerate(arrivals):
+        record = arrival.record
+        digests = known.setdefault(record.sop_instance_uid, set())
+        if record.digest in digests:
+            continue
+        state = "pending" if digests else "current"
+        digests.add(record.digest)
+        fresh.append((n, arrival, state))
+    return fresh
 
 
 def _settle_places(connection: Connection, arrivals: Sequence[Arrival], outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, literal, or_, select
 
+from pacs_gateway.database.lowered import lowered
 from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
 from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, Attribute
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import fold, fold_pattern
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.index.arrival import LARGEST_NUMBER
 
 _TABLES = {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.IMAGE: instance}
 _COMPUTED: Mapping[str, ColumnElement[object]] = {
@@ -27,7 +29,6 @@ _FOLDS: Mapping[str, ColumnElement[str]] = {
     "PatientName": patient.c.patient_name_fold,
     "ReferringPhysicianName": study.c.referring_physician_name_fold,
 }
-_LAST_NUMBER = 2**31 - 1
 _ESCAPE = "\\"
 
 
@@ -75,8 +76,8 @@ def compile_query(query: Query, *, facilities: frozenset[str] | None) -> Select[
     statement = statement.where(*_visible(query.level, facilities))
     for keyword, condition in query.conditions.items():
         statement = statement.where(_predicate(query, BY_KEYWORD[keyword], condition))
-    statement = statement.order_by(*_order(query.level)).offset(query.offset or None)
-    return statement.limit(query.limit + 1) if query.limit is not None else statement
+    statement = statement.order_by(*_order(query.level)).offset(min(query.offset, LARGEST_NUMBER) or None)
+    return statement.limit(min(query.limit, LARGEST_NUMBER - 1) + 1) if query.limit is not None else statement
 
 
 def _returned(level: Level) -> tuple[Attribute, ...]:
@@ -121,9 +122,9 @@ def _order(level: Level) -> list[ColumnElement[object]]:
         return [patient.c.patient_name_fold, patient.c.identity]
     order: list[ColumnElement[object]] = [study.c.study_date.desc(), study.c.study_time.desc(), study.c.study_uid]
     if level in (Level.SERIES, Level.IMAGE):
-        order += [func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid]
+        order += [func.coalesce(series.c.series_number, LARGEST_NUMBER), series.c.series_uid]
     if level is Level.IMAGE:
-        order += [func.coalesce(instance.c.instance_number, _LAST_NUMBER), instance.c.sop_uid]
+        order += [func.coalesce(instance.c.instance_number, LARGEST_NUMBER), instance.c.sop_uid]
     return order
 
 
@@ -139,7 +140,7 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
         case Wildcard(pattern):
             if query.case_sensitive:
                 return column.like(like_pattern(pattern), escape=_ESCAPE)
-            return func.lower(column).like(like_pattern(pattern.lower()), escape=_ESCAPE)
+            return lowered(column).like(like_pattern(pattern.lower()), escape=_ESCAPE)
         case OneOf(values):
             return _one_of(column, attribute, values, case_sensitive=query.case_sensitive)
 
@@ -149,14 +150,14 @@ def _one_of(
 ) -> ColumnElement[bool]:
     case_sensitive |= attribute.vr == "UI"
     if attribute.column is None:  # a set framed by backslashes
-        codes, wanted = (column, values) if case_sensitive else (func.lower(column), [v.lower() for v in values])
+        codes, wanted = (column, values) if case_sensitive else (lowered(column), [v.lower() for v in values])
         return or_(*(codes.like(f"%{_escaped(_ESCAPE + code + _ESCAPE)}%", escape=_ESCAPE) for code in wanted))
     if attribute.vr == "IS":
-        return column.in_([int(value) for value in values])
+        return column.in_([number for number in map(int, values) if abs(number) <= LARGEST_NUMBER])
     if case_sensitive:
         return column.in_(values)
     # The key as typed is found by the column's index; whatever its case, by the second look.
-    return or_(column.in_(values), func.lower(column).in_([value.lower() for value in values]))
+    return or_(column.in_(values), lowered(column).in_([value.lower() for value in values]))
 
 
 def _earliest(time: str) -> str:

@@ -144,7 +144,7 @@ class JobQueue:
             .values(state=JobState.DEAD, lease_owner=None, lease_until=None, error="its worker ended or hung")
         )
         # Lock first, then change what is locked: a locking subquery inside the UPDATE may be run more than once.
-        oldest = _due(kinds, at).order_by(job.c.run_at).limit(1).with_for_update(skip_locked=True)
+        oldest = _due(kinds, at).order_by(job.c.run_at, job.c.id).limit(1).with_for_update(skip_locked=True)
         chosen = connection.execute(oldest).scalar_one_or_none()
         if chosen is None:
             return None
@@ -198,7 +198,7 @@ class JobList:
 
     def list(self, *, state: JobState | None = None, limit: int = 100) -> tuple[Job, ...]:
         """Return jobs, those due first."""
-        statement = select(job).order_by(job.c.run_at).limit(limit)
+        statement = select(job).order_by(job.c.run_at, job.c.id).limit(limit)
         if state is not None:
             statement = statement.where(job.c.state == state)
         with self._database.read() as connection:

@@ -1,11 +1,12 @@
-"""The migrations make the schema that the code describes."""
+"""The migrations make the schema that the code describes, on both databases."""
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 import pacs_gateway.database
 from pacs_gateway.database import Database, DatabaseConfig
@@ -14,40 +15,51 @@ from pacs_gateway.database.revision import NEEDED, revisions
 from pacs_gateway.database.schema import metadata
 from pacs_gateway.errors import ConfigurationError
 
+_DEADLINE_S = 90.0
+_INDEXES = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table AND sql IS NOT NULL",
+    "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :table",
+}
+_COLLATIONS = {
+    "sqlite": "SELECT 'BINARY' WHERE :table = ''",
+    "postgresql": "SELECT column_name, collation_name FROM information_schema.columns WHERE table_name = :table",
+}
+
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
+def database(blank_urls: Iterator[str]) -> Iterator[Database]:
+    opened = Database(DatabaseConfig(next(blank_urls)))
     yield opened
     opened.close()
 
 
 def described(database: Database) -> dict[str, object]:
     """Return every table's columns, keys and indexes, and the text of indexes on expressions."""
-    tables: dict[str, object] = {}
     with database.read() as connection:
-        inspector = inspect(connection)
-        for name in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
-            columns = [
-                (column["name"], str(column["type"]), column["nullable"], str(column["default"]).strip("()'"))
-                for column in inspector.get_columns(name)
-            ]
-            indexes = connection.execute(
-                text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :name"), {"name": name}
-            )
-            tables[name] = {
-                "columns": columns,
-                "key": inspector.get_pk_constraint(name),
-                "foreign": sorted(inspector.get_foreign_keys(name), key=str),
-                "unique": sorted(map(str, inspector.get_unique_constraints(name))),
-                "indexes": {row.name: "".join(str(row.sql).split()).replace('"', "") for row in indexes if row.sql},
-            }
-    return tables
+        names = set(inspect(connection).get_table_names()) - {"alembic_version"}
+        return {name: _table(connection, name) for name in sorted(names)}
 
 
-def test_migrating_makes_the_schema_of_the_code(tmp_path: Path, database: Database) -> None:
+def _table(connection: Connection, name: str) -> dict[str, object]:
+    inspector, dialect = inspect(connection), connection.dialect.name
+    columns = [
+        (column["name"], str(column["type"]), column["nullable"], str(column["default"]).strip("()'"))
+        for column in inspector.get_columns(name)
+    ]
+    indexes = connection.execute(text(_INDEXES[dialect]), {"table": name})
+    return {
+        "columns": columns,
+        "collations": sorted(map(str, connection.execute(text(_COLLATIONS[dialect]), {"table": name}))),
+        "key": inspector.get_pk_constraint(name),
+        "foreign": sorted(inspector.get_foreign_keys(name), key=str),
+        "unique": sorted(map(str, inspector.get_unique_constraints(name))),
+        "indexes": {index: "".join(str(words).split()).replace('"', "") for index, words in indexes},
+    }
+
+
+def test_migrating_makes_the_schema_of_the_code(blank_urls: Iterator[str], database: Database) -> None:
     migrate(database)
-    reference = Database(DatabaseConfig(f"sqlite:///{tmp_path}/reference.db"))
+    reference = Database(DatabaseConfig(next(blank_urls)))
     with reference.exclusively() as connection:
         metadata.create_all(connection)
     assert described(database) == described(reference)
@@ -60,6 +72,23 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     present, needed = revisions(database)
     assert present == needed
     assert not migrate(database)
+
+
+def _migrate(url: str, answers: "multiprocessing.Queue[bool]") -> None:
+    database = Database(DatabaseConfig(url))
+    answers.put(migrate(database))
+    database.close()
+
+
+def test_of_nodes_that_start_together_one_migrates(blank_urls: Iterator[str]) -> None:
+    context = multiprocessing.get_context("spawn")
+    url, answers = next(blank_urls), context.Queue()
+    processes = [context.Process(target=_migrate, args=(url, answers)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    assert sorted(answers.get(timeout=_DEADLINE_S) for _ in processes) == [False, False, True]
+    for process in processes:
+        process.join(_DEADLINE_S)
 
 
 def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:

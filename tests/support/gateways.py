@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -45,18 +47,39 @@ def gateway_config(folder: Path, **settings: object) -> GatewayConfig:
     return compose(load_settings(flags={"data_dir": folder, **settings}, environment={}).settings)
 
 
+def sqlite_url(folder: Path) -> str:
+    """Return the URL of the index in `folder`, made empty where there is none."""
+    path = folder / "index.db"
+    if not path.exists():
+        path.write_bytes(_migrated())
+    return f"sqlite:///{path}"
+
+
+def open_database(url: str) -> Database:
+    """Return the database at `url`; the caller closes it."""
+    return Database(DatabaseConfig(url))
+
+
 def migrated_database(folder: Path) -> Database:
-    """Return a database with the schema; the caller closes it."""
-    database = Database(DatabaseConfig(f"sqlite:///{folder / 'index.db'}"))
-    migrate(database)
-    return database
+    """Return the database in `folder`, with the schema; the caller closes it."""
+    return open_database(sqlite_url(folder))
+
+
+@cache
+def _migrated() -> bytes:
+    """Return an empty index: migrating takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "index.db"
+        database = open_database(f"sqlite:///{path}")
+        migrate(database)
+        database.close()
+        return path.read_bytes()
 
 
 @contextmanager
 def open_test_gateway(folder: Path, *, clock: Clock | None = None, **settings: object) -> Iterator[Gateway]:
-    """Open a gateway in `folder` on a migrated database."""
-    config = gateway_config(folder, **settings)
-    migrated_database(folder).close()
+    """Open a gateway in `folder`, on a database there unless `settings` name a migrated one."""
+    config = gateway_config(folder, **{"database_url": sqlite_url(folder), **settings})
     with open_gateway(config, clock=clock or Clock()) as gateway:
         yield gateway
 

@@ -1,9 +1,9 @@
 """Accounts, sessions, tokens, devices and the audit trail: who may do what, and who did."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, text
 
 from pacs_gateway.database.schema.archive import Key
-from pacs_gateway.database.schema.base import metadata
+from pacs_gateway.database.schema.base import Text, metadata
 
 account = Table(
     "account",

@@ -1,8 +1,8 @@
 """Patients, studies, series and instances: what the index knows of what is kept."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, text
 
-from pacs_gateway.database.schema.base import metadata
+from pacs_gateway.database.schema.base import Text, metadata
 
 # SQLite only makes INTEGER PRIMARY KEY the row's own key; PostgreSQL needs the wide type.
 Key = BigInteger().with_variant(Integer, "sqlite")

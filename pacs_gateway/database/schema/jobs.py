@@ -1,9 +1,9 @@
 """The work queue and the outbox: written in the transaction of the fact they follow."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, text
 
 from pacs_gateway.database.schema.archive import Key
-from pacs_gateway.database.schema.base import metadata
+from pacs_gateway.database.schema.base import Text, metadata
 
 job = Table(
     "job",

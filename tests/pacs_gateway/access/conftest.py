@@ -1,7 +1,6 @@
 """A database with the schema, a clock that tests move, and cheap password hashing."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -9,15 +8,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from pacs_gateway.access import Access, AccessConfig, open_access
 from pacs_gateway.access.passwords import Passwords
 from pacs_gateway.database import Database, DatabaseConfig
-from pacs_gateway.database.schema import metadata
 from tests.pacs_gateway.access.doubles import MovedClock
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
-    with database.exclusively() as connection:
-        metadata.create_all(connection)
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(DatabaseConfig(database_url))
     yield database
     database.close()
 

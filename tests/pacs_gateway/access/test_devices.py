@@ -2,7 +2,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
@@ -160,8 +159,8 @@ def test_change_by_another_process_is_noticed_unasked(open_with: Callable[[Acces
 
 
 @pytest.fixture
-def leaving(tmp_path: Path, database: Database) -> Iterator[LeavingDatabase]:
-    leaving = LeavingDatabase(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
+def leaving(database_url: str) -> Iterator[LeavingDatabase]:
+    leaving = LeavingDatabase(DatabaseConfig(database_url))
     yield leaving
     leaving.close()
 

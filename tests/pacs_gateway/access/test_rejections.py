@@ -3,7 +3,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -34,8 +33,8 @@ class CountingDatabase(Database):
 
 
 @pytest.fixture
-def counting(tmp_path: Path, database: Database) -> Iterator[CountingDatabase]:
-    counting = CountingDatabase(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
+def counting(database_url: str) -> Iterator[CountingDatabase]:
+    counting = CountingDatabase(DatabaseConfig(database_url))
     yield counting
     counting.close()
 

@@ -1,21 +1,17 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from pacs_gateway.access.snapshot import Snapshot, count_change
 from pacs_gateway.database import DatabaseConfig
-from pacs_gateway.database.schema import metadata
 from pacs_gateway.errors import UnavailableError
 from tests.pacs_gateway.access.doubles import LeavingDatabase, MovedClock
 
 
 @pytest.fixture
-def leaving(tmp_path: Path) -> Iterator[LeavingDatabase]:
-    database = LeavingDatabase(DatabaseConfig(f"sqlite:///{tmp_path}/index.db"))
-    with database.exclusively() as connection:
-        metadata.create_all(connection)
+def leaving(database_url: str) -> Iterator[LeavingDatabase]:
+    database = LeavingDatabase(DatabaseConfig(database_url))
     yield database
     database.close()
 

@@ -13,6 +13,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, clock: Clock) -> Iterator[Gateway]:
-    with open_test_gateway(tmp_path, clock=clock) as opened:
+def gateway(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[Gateway]:
+    with open_test_gateway(tmp_path, clock=clock, database_url=database_url) as opened:
         yield opened

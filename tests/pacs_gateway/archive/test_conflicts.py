@@ -80,9 +80,9 @@ def test_other_pixels_are_a_conflict(gateway: Gateway) -> None:
     ],
 )
 def test_the_policy_decides_which_content_is_current(
-    tmp_path: Path, clock: Clock, policy: str, source: str, wins: bool
+    tmp_path: Path, database_url: str, clock: Clock, policy: str, source: str, wins: bool
 ) -> None:
-    with open_test_gateway(tmp_path, clock=clock, conflict_policy=policy) as gateway:
+    with open_test_gateway(tmp_path, clock=clock, database_url=database_url, conflict_policy=policy) as gateway:
         put(gateway, image())
         clock.move(1)
         put(gateway, image(OTHER), origin=Origin(Method.DIMSE, "LOCAL", source, "127.0.0.1"))

@@ -215,7 +215,7 @@ from tests.support.builders import image
 from tests.support.gateways import open_test_gateway, put
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
-with open_test_gateway(Path(sys.argv[1])) as gateway:
+with open_test_gateway(Path(sys.argv[1]), database_url=sys.argv[2]) as gateway:
     gateway.archive.ingest
     if {step!r} == "submit":
         IndexWriter.submit = die
@@ -224,7 +224,8 @@ with open_test_gateway(Path(sys.argv[1])) as gateway:
     put(gateway, image())
 """
     data = gateway.config.data_dir
-    process = subprocess.run([sys.executable, "-c", script, str(data)], cwd=Path(__file__).parents[3], check=False)
+    command = [sys.executable, "-c", script, str(data), gateway.config.database.url]
+    process = subprocess.run(command, cwd=Path(__file__).parents[3], check=False)
     assert process.returncode == -signal.SIGKILL
     with recovery(gateway) as opened:
         assert opened.adopt() == (0 if step in ("fdatasync", "link") else 1)

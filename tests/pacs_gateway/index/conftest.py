@@ -1,14 +1,13 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pacs_gateway.database.engine import Database
-from tests.support.gateways import migrated_database
+from tests.support.gateways import open_database
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = migrated_database(tmp_path)
+def database(database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url)
     yield opened
     opened.close()

@@ -1,9 +1,11 @@
 """Rows and counts after any sequence of arrivals, in any batching, from any number of writers."""
 
+import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +21,7 @@ from pacs_gateway.domain.query import Query
 from pacs_gateway.index.rows import Outcome
 from pacs_gateway.index.search import find
 from tests.pacs_gateway.index.records import KEY_OBJECT, SR, arrival, record, write, write_arrivals
-from tests.support.builders import uid
-from tests.support.gateways import migrated_database
+from tests.support.gateways import migrated_database, open_database
 
 
 def only_study(database: Database) -> dict[str, object]:
@@ -205,8 +206,9 @@ def picture(database: Database, batches: Sequence[Sequence[InstanceRecord]]) -> 
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
-    one, other = (migrated_database(tmp_path_factory.mktemp("pair")) for _ in range(2))
+def pair(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
+    """One of the databases, and SQLite to compare with."""
+    one, other = open_database(module_database_url), migrated_database(tmp_path_factory.mktemp("pair"))
     yield one, other
     one.close()
     other.close()
@@ -221,7 +223,7 @@ def emptied(database: Database) -> Database:
     return database
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(records=st.lists(arrivals(), min_size=1, max_size=8), data=st.data())
 def test_any_batching_leaves_the_same_rows_and_true_counts(
     pair: tuple[Database, Database], records: list[InstanceRecord], data: st.DataObject
@@ -232,22 +234,71 @@ def test_any_batching_leaves_the_same_rows_and_true_counts(
     assert picture(one, batches) == picture(other, [[record] for record in records])
 
 
-@pytest.mark.parametrize("n_databases", [1, 4])
-def test_many_writers_of_one_new_study_make_each_row_once(tmp_path: Path, n_databases: int) -> None:
-    databases = [migrated_database(tmp_path) for _ in range(n_databases)]
-    barrier = threading.Barrier(64)
+N_ROUNDS, N_SENDERS = 3, 64
 
-    def send(n: int) -> Outcome:
+
+@pytest.mark.parametrize("n_databases", [1, 4])
+def test_many_writers_of_one_new_study_make_each_row_once(database_url: str, n_databases: int) -> None:
+    databases = [open_database(database_url) for _ in range(n_databases)]
+
+    def send(round_: int, barrier: threading.Barrier, n: int) -> Outcome:
+        sent = arrival(record(round_, instance=n // 2 + 1), f"p/{round_}-{n}.dcm")
         barrier.wait(30)
-        return write(databases[n % n_databases], record(instance=n // 2 + 1)).outcomes[0]
+        return write_arrivals(databases[n % n_databases], [sent]).outcomes[0]
 
     try:
-        with ThreadPoolExecutor(64) as pool:
-            outcomes = list(pool.map(send, range(64)))
-        assert outcomes.count(Outcome.STORED) == outcomes.count(Outcome.DUPLICATE) == 32
-        assert [count(databases[0], table) for table in (patient, study, series, instance)] == [1, 1, 1, 32]
+        with ThreadPoolExecutor(N_SENDERS) as pool:
+            for n in range(1, N_ROUNDS + 1):
+                outcomes = list(pool.map(partial(send, n, threading.Barrier(N_SENDERS)), range(N_SENDERS)))
+                assert outcomes.count(Outcome.STORED) == outcomes.count(Outcome.DUPLICATE) == N_SENDERS // 2
+        tables = [count(databases[0], table) for table in (patient, study, series, instance)]
+        assert tables == [1, N_ROUNDS, N_ROUNDS, N_ROUNDS * N_SENDERS // 2]
         assert_counts(databases[0])
-        assert only_study(databases[0])["study_uid"] == uid(1)
+    finally:
+        for database in databases:
+            database.close()
+
+
+def test_nodes_that_send_the_same_studies_in_any_order_make_each_row_once(database_url: str) -> None:
+    databases = [open_database(database_url) for _ in range(4)]
+    names = ["Trần^An", "Lê^Bình", "Phạm^Chi", "Võ^Dung"]
+    records = [
+        record(study, series, instance, attributes={"PatientID": f"BN{study % 3}", "PatientName": names[study % 4]})
+        for study in range(1, 7)
+        for series in (1, 2)
+        for instance in (1, 2)
+    ]
+
+    def send(node: int) -> list[Outcome]:
+        shuffled = random.Random(node).sample(records, len(records))
+        arrivals = [arrival(one, f"{node}/{one.digest}.dcm") for one in shuffled]
+        batches = [arrivals[start : start + 5] for start in range(0, len(arrivals), 5)]
+        return [outcome for batch in batches for outcome in write_arrivals(databases[node], batch).outcomes]
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = [outcome for node in pool.map(send, range(4)) for outcome in node]
+        assert outcomes.count(Outcome.STORED) == len(records)
+        assert outcomes.count(Outcome.DUPLICATE) == 3 * len(records)
+        assert_counts(databases[0])
+    finally:
+        for database in databases:
+            database.close()
+
+
+def test_two_contents_of_one_uid_from_many_senders_are_two_rows(database_url: str) -> None:
+    databases = [open_database(database_url) for _ in range(4)]
+
+    def send(n: int) -> Outcome:
+        sent = arrival(record(content="other" if n % 2 else ""), f"p/{n}.dcm")
+        return write_arrivals(databases[n % 4], [sent]).outcomes[0]
+
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            outcomes = Counter(pool.map(send, range(200)))
+        assert outcomes == {Outcome.STORED: 1, Outcome.PENDING: 1, Outcome.DUPLICATE: 198}
+        assert count(databases[0], instance) == 2
+        assert_counts(databases[0])
     finally:
         for database in databases:
             database.close()

@@ -1,10 +1,9 @@
 """The SQL finds what the reference matcher finds, at every level, for every kind of condition."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacs_gateway.database.engine import Database
@@ -16,7 +15,7 @@ from pacs_gateway.errors import InvalidQueryError
 from pacs_gateway.index.search import Page, find
 from tests.pacs_gateway.index.records import SR, record, write
 from tests.support.builders import uid
-from tests.support.gateways import migrated_database
+from tests.support.gateways import open_database
 
 NAMES = [
     "Nguyễn^Văn^Đức",
@@ -39,9 +38,9 @@ MODALITIES = ["CT", "MR", "SR", "ct"]
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def hospital(module_database_url: str) -> Iterator[Database]:
     """Studies in which every value above occurs, with neighbours that differ in one."""
-    database = migrated_database(tmp_path_factory.mktemp("hospital"))
+    database = open_database(module_database_url)
     for n in range(44):
         study = {
             "PatientID": TEXTS[n % 13],
@@ -126,14 +125,32 @@ def queries(draw: st.DrawFn) -> Query:
         return Query(level)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(query=queries(), facilities=st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()]))
-def test_sql_finds_what_the_reference_matcher_finds(
-    hospital: Database, query: Query, facilities: frozenset[str] | None
-) -> None:
+scopes = st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()])
+
+
+def check(hospital: Database, query: Query, facilities: frozenset[str] | None) -> None:
     everything = found(hospital, Query(query.level), facilities).matches
     expected = [match.values for match in everything if matches(query, match.values)]
     assert [match.values for match in found(hospital, query, facilities).matches] == expected
+
+
+@pytest.mark.parametrize("module_database_url", ["sqlite"], indirect=True)
+@settings(max_examples=250, deadline=None)
+@given(query=queries(), facilities=scopes)
+def test_sqlite_finds_what_the_reference_matcher_finds(
+    hospital: Database, query: Query, facilities: frozenset[str] | None
+) -> None:
+    check(hospital, query, facilities)
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.parametrize("module_database_url", ["postgresql"], indirect=True)
+@settings(max_examples=100, deadline=None)
+@given(query=queries(), facilities=scopes)
+def test_postgresql_finds_what_the_reference_matcher_finds(
+    hospital: Database, query: Query, facilities: frozenset[str] | None
+) -> None:
+    check(hospital, query, facilities)
 
 
 @pytest.mark.parametrize("level", list(Level))
@@ -162,6 +179,11 @@ def test_pages_cover_everything_once(hospital: Database) -> None:
     assert collected == [match.values["SOPInstanceUID"] for match in everything.matches]
 
 
+def test_a_page_beyond_everything_is_empty(hospital: Database) -> None:
+    page = found(hospital, Query(Level.STUDY, limit=2**40, offset=2**40))
+    assert page == Page((), has_more=False)
+
+
 def test_other_facilities_do_not_exist(hospital: Database) -> None:
     local = found(hospital, Query(Level.STUDY), frozenset({"LOCAL"})).matches
     assert {match.facility for match in local} == {"LOCAL"}
@@ -184,10 +206,8 @@ def test_names_are_found_as_settled(hospital: Database, key: str, fuzzy: bool, n
     assert {match.values["PatientName"] for match in page.matches} == names
 
 
-def test_a_time_of_the_minute_lies_in_a_range_of_seconds(tmp_path: Path) -> None:
-    database = migrated_database(tmp_path)
+def test_a_time_of_the_minute_lies_in_a_range_of_seconds(database: Database) -> None:
     write(database, record(attributes={"StudyTime": "0830"}))
     for key in ("083000-083059", "0830", "08-09", "083000.000-", "-0830"):
         assert found(database, Query.build(Level.STUDY, {"StudyTime": key})).matches, key
     assert not found(database, Query.build(Level.STUDY, {"StudyTime": "083001-"})).matches
-    database.close()

@@ -1,15 +1,14 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pacs_gateway.database.engine import Database
-from tests.support.gateways import Clock, migrated_database
+from tests.support.gateways import Clock, open_database
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = migrated_database(tmp_path)
+def database(database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url)
     yield opened
     opened.close()
 

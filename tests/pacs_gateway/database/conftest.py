@@ -1,0 +1,13 @@
+from collections.abc import Iterator
+
+import pytest
+
+from pacs_gateway.database import Database
+from tests.support.gateways import open_database
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
