@@ -11,6 +11,7 @@ from pacs_gateway.archive.conflicts import COMPARE, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
 from pacs_gateway.archive.ingest import Clock, Ingest
 from pacs_gateway.archive.nodes import Nodes
+from pacs_gateway.archive.object_first import ObjectFirst
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
 from pacs_gateway.archive.ship import Recovery, Shipper
@@ -49,6 +50,7 @@ class Archive:
         self._clock = clock
         self._queue_clock = queue_clock
         config = config or ArchiveConfig()
+        self._is_object_first = config.is_object_first
         self.nodes = Nodes(database, spool, config.node, clock=clock, shared_clock=queue_clock)
         holdings = Holdings(database, store, spool, self.nodes)
         self.search = Search(database)
@@ -65,7 +67,15 @@ class Archive:
         with self._lock:
             if self._ingest is None:
                 self._directory = self._spool.open_directory()
-                self._ingest = Ingest(self._spool, self._directory, self._writer(), clock=self._clock)
+                self._ingest = Ingest(
+                    self._spool,
+                    self._directory,
+                    self._writer(),
+                    clock=self._clock,
+                    object_first=ObjectFirst(self._database, self._store, self._spool)
+                    if self._is_object_first
+                    else None,
+                )
             return self._ingest
 
     def shipper(self) -> Shipper:

@@ -18,6 +18,7 @@ import orjson
 
 from pacs_gateway.archive.describe import Description, describe, is_deflated
 from pacs_gateway.archive.digest import BackgroundDigest
+from pacs_gateway.archive.object_first import ObjectFirst
 from pacs_gateway.archive.scan import BeyondBufferError, Buffer
 from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
@@ -61,8 +62,17 @@ class Announced:
 class Ingest:
     """Takes objects into one process's directory of the spool; safe to use from many threads."""
 
-    def __init__(self, spool: Spool, directory: SpoolDirectory, writer: IndexWriter, *, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        directory: SpoolDirectory,
+        writer: IndexWriter,
+        *,
+        clock: Clock = now,
+        object_first: ObjectFirst | None = None,
+    ) -> None:
         self.spool = spool
+        self.object_first = object_first
         self.directory = directory
         self.writer = writer
         self.clock = clock
@@ -76,8 +86,8 @@ class Ingest:
 
         Raises
         ------
-        CapacityError
-            The spool is below its low-water mark.
+        CapacityError, UnavailableError
+            The spool is below its low-water mark, or cannot be measured; or the object store is away and must not be.
         InvalidUidError
             The command's UIDs are not UIDs.
         """
@@ -91,15 +101,37 @@ class Ingest:
 
         Raises
         ------
-        CapacityError
-            The spool is below its low-water mark.
+        CapacityError, UnavailableError
+            The spool is below its low-water mark, or cannot be measured; or the object store is away and must not be.
         """
         self._check_room()
         return Part10Reception(self, origin)
 
     def accepts_storage(self) -> bool:
-        """Return whether there is room for more (promises P9)."""
-        return self.spool.accepts()
+        """Return whether more can be kept (promises P9)."""
+        try:
+            self._check_room()
+        except (CapacityError, UnavailableError):
+            return False
+        return True
+
+    def hand_over(self, record: InstanceRecord, entry: str, *, wait_for_index: bool) -> Stored:
+        """Pass a spool entry on to the index; with ``PACS_ACK=object`` to the object store before that.
+
+        Then the index is waited for, too: an object that no row names would be found by nobody, should the node be
+        gone a moment later.
+        """
+        if self.object_first is None:
+            submitted = self.writer.submit(record, entry, urgent=wait_for_index)
+            if not wait_for_index:
+                return Stored(record, None)
+        else:
+            record = self.object_first.put(record, entry) or record
+            submitted = self.writer.submit(record, entry, urgent=True, archived_at=microseconds(self.clock()))
+        try:
+            return Stored(record, submitted.result(timeout=_INDEX_DEADLINE_S))
+        except TimeoutError as error:
+            raise UnavailableError("the object is safe but not indexed yet") from error
 
     def new_digest(self) -> BackgroundDigest:
         """Return a digest that is computed beside receiving."""
@@ -115,8 +147,10 @@ class Ingest:
         return f"{microseconds(received_at):016x}-{next(self._sequence) & 0xFFFF:04x}-{digest}"
 
     def _check_room(self) -> None:
-        if not self.accepts_storage():
+        if not self.spool.accepts():
             raise CapacityError("the spool is below its low-water mark")
+        if self.object_first is not None:
+            self.object_first.check()
 
 
 class Reception:
@@ -173,13 +207,7 @@ class Reception:
             record, entry = self._publish()
         finally:
             self.discard()
-        submitted = self._ingest.writer.submit(record, entry, urgent=wait_for_index)
-        if not wait_for_index:
-            return Stored(record, None)
-        try:
-            return Stored(record, submitted.result(timeout=_INDEX_DEADLINE_S))
-        except TimeoutError as error:
-            raise UnavailableError("the object is safe but not indexed yet") from error
+        return self._ingest.hand_over(record, entry, wait_for_index=wait_for_index)
 
     def discard(self) -> None:
         """Drop what was not published. Idempotent."""
