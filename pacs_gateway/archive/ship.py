@@ -263,7 +263,9 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
         if decoded is None:
             raise InvalidInstanceError("the file ends before its data set")
         meta, offset = decoded
-        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid, beginning=beginning)
+        description: Description = describe_file(
+            fd, offset, meta.transfer_syntax_uid, scratch=path.parent, beginning=beginning
+        )
         return make_record(
             description,
             transfer_syntax_uid=meta.transfer_syntax_uid,
