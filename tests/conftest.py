@@ -19,8 +19,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "strace": ("strace",),
     "minio": ("minio", "openssl"),
     "seaweedfs": ("weed",),
-    # Debian keeps it off the path of those who are not root.
-    "haproxy": ("/usr/sbin/haproxy", "openssl"),
+    "haproxy": ("haproxy", "openssl"),
     "systemd": ("systemd-analyze",),
 }
 
@@ -52,6 +51,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _is_here(program: str) -> bool:
     # Some are installed beside the interpreter; a virtual environment need not be on the PATH, and Debian keeps the
-    # programs of PostgreSQL's server off it.
-    beside = [Path(sys.executable).with_name(program), *Path("/usr/lib/postgresql").glob(f"*/bin/{program}")]
-    return shutil.which(program) is not None or any(path.exists() for path in beside)
+    # programs of PostgreSQL's server off it, for those who are not root HAProxy too.
+    places = [Path(sys.executable).parent, Path("/usr/sbin"), *Path("/usr/lib/postgresql").glob("*/bin")]
+    return shutil.which(program) is not None or any((place / program).exists() for place in places)

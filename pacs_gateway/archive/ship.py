@@ -43,8 +43,6 @@ _BYTES_AT_ONCE = 1 << 30
 _SET_ASIDE_FOR = timedelta(minutes=1)
 _MOST_SET_ASIDE = 10_000
 _IDLE_S = 0.1
-# What comes meanwhile is shipped together: a few at a time would take as long as receiving them.
-_GATHER_S = 0.5
 _ADOPT_EVERY_S = 1.0
 _TROUBLE_S = 2.0
 
@@ -67,8 +65,6 @@ class Shipper:
         self._clock = clock
         self._set_aside: dict[int, datetime] = {}
         """Instances that cannot be archived, and when each is tried again: the others must not wait for them."""
-        self.is_behind = False
-        """Whether more waited in the last round than one round takes."""
 
     def ship(self) -> int:
         """Ship the oldest instances that wait; return how many.
@@ -103,9 +99,7 @@ class Shipper:
         with self._database.read() as connection:
             waiting = [_Waiting(*row) for row in connection.execute(statement)]
         n_bytes = accumulate(w.size_bytes for w in waiting)
-        chosen = [w for w, total in zip(waiting, n_bytes, strict=True) if total <= _BYTES_AT_ONCE] or waiting[:1]
-        self.is_behind = len(chosen) < len(waiting) or len(waiting) == _SHIP_AT_ONCE
-        return chosen
+        return [w for w, total in zip(waiting, n_bytes, strict=True) if total <= _BYTES_AT_ONCE] or waiting[:1]
 
     def _is_archived(self, waiting: _Waiting, error: GatewayError | None) -> bool:
         """Return whether an instance is in the store; a culprit is said and set aside, it stays where it is."""
@@ -263,9 +257,7 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
         if decoded is None:
             raise InvalidInstanceError("the file ends before its data set")
         meta, offset = decoded
-        description: Description = describe_file(
-            fd, offset, meta.transfer_syntax_uid, scratch=path.parent, beginning=beginning
-        )
+        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid, beginning=beginning)
         return make_record(
             description,
             transfer_syntax_uid=meta.transfer_syntax_uid,
@@ -288,7 +280,7 @@ def run_shipper(shipper: Shipper, recovery: Recovery, stop: threading.Event) -> 
                 since_adoption = 0.0
                 recovery.adopt()
             if shipper.ship():
-                pause = 0.0 if shipper.is_behind else _GATHER_S
+                pause = 0.0
         except GatewayError as error:
             _log.warning("shipping waits: %s", error)
             pause = _TROUBLE_S

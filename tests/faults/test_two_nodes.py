@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.dicomweb import AS_STORED, data_sets, instance_uids
+from tests.support.ports import free_port
 from tests.support.raw_sender import RawSender, StoreAnswer
 from tests.support.running_gateway import RunningGateway
 from tests.support.scripted_peer import CT_IMAGE, EXPLICIT
@@ -39,7 +39,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 def _node(shared: Path, name: str) -> Iterator[RunningGateway]:
     folder = shared / name
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     settings = {
         "PACS_DATABASE_URL": f"sqlite:///{shared / 'index.db'}",
         "PACS_STORAGE_URL": f"file:{shared / 'objects'}",
@@ -54,12 +54,6 @@ def _node(shared: Path, name: str) -> Iterator[RunningGateway]:
         yield gateway
     finally:
         gateway.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def hold_shipper(gateway: RunningGateway) -> None:

@@ -1,8 +1,10 @@
 """Behind a balancer a connection is its caller's: known, counted, rejected and kept by the address in the header."""
 
 import logging
+import random
+import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -143,6 +145,23 @@ def test_stalled_connections_are_held_down_for_their_caller_not_for_the_balancer
         for peer in unknown:
             peer.send(proxy_header("203.0.113.1")[2:])
             peer.associate()
+
+
+def test_mutated_headers_let_nobody_in_and_harm_nobody(serve: Serve) -> None:
+    running = serve(trusted_proxies=HERE)
+    rng = random.Random(2026)
+    for _ in range(300):
+        first_bytes = bytearray(proxy_header(extensions=rng.randbytes(rng.randrange(40))))
+        first_bytes[rng.randrange(16)] ^= 1 << rng.randrange(8)
+        with ScriptedPeer(running.port) as peer:
+            peer.send(bytes(first_bytes) + rng.randbytes(rng.randrange(100)))
+            with suppress(OSError):  # it has been closed already
+                peer.sock.shutdown(socket.SHUT_WR)
+
+            assert peer.is_closed()
+    with ScriptedPeer(running.port) as peer:
+        peer.send(proxy_header())
+        peer.associate()
 
 
 def test_a_balancer_that_says_nothing_is_closed_in_time(serve: Serve) -> None:
