@@ -8,6 +8,7 @@ Conditional puts are not relied on, because servers differ in them; keys carry a
 import hashlib
 import logging
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -200,7 +201,7 @@ class S3Store(ObjectStore):
                         self._prefix + key,
                         stream,
                         content.size_bytes,
-                        metadata={_LABEL: content.sha256},
+                        metadata=_metadata(content),
                         part_size=PART_SIZE,
                         num_parallel_uploads=1,
                     )
@@ -342,6 +343,17 @@ def _client(config: S3Config, pool: RetryingPool) -> Minio:
         )
     except ValueError as error:
         raise ConfigurationError(f"PACS_S3_ENDPOINT or PACS_S3_REGION: {error}") from error
+
+
+def _metadata(content: Content) -> dict[str, str | list[str] | tuple[str]]:
+    """Return what is said of an object when it is put; of one that goes in one piece also what the server checks.
+
+    Over plain HTTP the client sends a checksum of its own as well, but not every server looks at it (SeaweedFS).
+    """
+    metadata: dict[str, str | list[str] | tuple[str]] = {_LABEL: content.sha256}
+    if content.size_bytes <= PART_SIZE:
+        metadata["x-amz-checksum-sha256"] = b64encode(bytes.fromhex(content.sha256)).decode("ascii")
+    return metadata
 
 
 def _label(headers: Mapping[str, str]) -> str | None:

@@ -212,7 +212,7 @@ def running(server: ObjectServer) -> Iterator[ObjectServer]:
     try:
         yield server
     finally:
-        server.stop()
+        server.kill()  # an orderly end takes SeaweedFS half a minute
 
 
 @pytest.fixture(scope="session")
