@@ -51,6 +51,7 @@ def sqlite_url(folder: Path) -> str:
     """Return the URL of the index in `folder`, made empty where there is none."""
     path = folder / "index.db"
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_migrated())
     return f"sqlite:///{path}"
 
