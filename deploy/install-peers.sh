@@ -3,24 +3,27 @@
 # What cannot be installed is skipped by its tests, with the reason in pytest's summary.
 set -u
 
-# MinIO has no package and is built, where Go is there: some ten minutes on two cores, once per machine. This is the last
-# state of its community edition; the tags of its releases are no versions to the Go module proxy.
-minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
-if ! command -v minio >/dev/null 2>&1 && [ ! -x .venv/bin/minio ]; then
-    if command -v go >/dev/null 2>&1; then
-        bin=/usr/local/bin
-        [ -w "$bin" ] || bin=$PWD/.venv/bin
-        echo "building MinIO" >&2
-        log=$(mktemp)
-        if ! CGO_ENABLED=0 GOBIN=$bin go install -ldflags "-s -w" "github.com/minio/minio@$minio_version" >"$log" 2>&1; then
-            tail -n 5 "$log" >&2
-            echo "could not build MinIO: its tests are skipped" >&2
-        fi
-        rm -f "$log"
-    else
-        echo "Go is not on this machine: tests that need MinIO are skipped" >&2
+# What has no package is built, where Go is there, once per machine.
+build() { # program, module@version
+    if command -v "$1" >/dev/null 2>&1 || [ -x ".venv/bin/$1" ]; then return; fi
+    if ! command -v go >/dev/null 2>&1; then
+        echo "Go is not on this machine: tests that need $1 are skipped" >&2
+        return
     fi
-fi
+    bin=/usr/local/bin
+    [ -w "$bin" ] || bin=$PWD/.venv/bin
+    echo "building $1" >&2
+    log=$(mktemp)
+    if ! CGO_ENABLED=0 GOBIN=$bin go install -ldflags "-s -w" "$2" >"$log" 2>&1; then
+        tail -n 5 "$log" >&2
+        echo "could not build $1: its tests are skipped" >&2
+    fi
+    rm -f "$log"
+}
+# Some ten minutes on two cores. This is the last state of its community edition; the tags of its releases are no
+# versions to the Go module proxy.
+build minio github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+build kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }

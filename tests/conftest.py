@@ -20,6 +20,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "minio": ("minio", "openssl"),
     "seaweedfs": ("weed",),
     "haproxy": ("haproxy", "openssl"),
+    "kustomize": ("kustomize",),
     "systemd": ("systemd-analyze",),
 }
 
