@@ -33,6 +33,7 @@ need Orthanc orthanc
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need chromium chromium
 need strace strace
+need sqlite3 sqlite3
 need systemd-analyze systemd
 need openssl openssl
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"

@@ -21,6 +21,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "seaweedfs": ("weed",),
     "haproxy": ("haproxy", "openssl"),
     "kustomize": ("kustomize",),
+    "sqlite3": ("sqlite3",),
     "systemd": ("systemd-analyze",),
 }
 

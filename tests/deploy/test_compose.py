@@ -25,11 +25,12 @@ def variables() -> list[str]:
 
 def resolved(tmp_path: Path, leave_out: str = "") -> "subprocess.CompletedProcess[str]":
     """Have Compose read its file with every variable filled in, apart from one."""
-    filled = {name: "a1b2c3d4e5f6a7b8" for name in variables()} | {"DICOM_PORT": "11112", "WEB_PORT": "443"}
+    filled = dict.fromkeys(variables(), "a1b2c3d4e5f6a7b8") | {"DICOM_PORT": "11112", "WEB_PORT": "443"}
     filled.pop(leave_out, None)
     environment = tmp_path / "env"
     environment.write_text("".join(f"{name}={value}\n" for name, value in filled.items()), encoding="utf-8")
-    command = [COMPOSE, "--env-file", environment, "--file", DEPLOY / "compose.yml", "config", "--format", "json"]
+    files = ["--env-file", str(environment), "--file", str(DEPLOY / "compose.yml")]
+    command = [str(COMPOSE), *files, "config", "--format", "json"]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
 
 

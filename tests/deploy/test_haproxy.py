@@ -15,12 +15,8 @@ pytestmark = pytest.mark.peer("haproxy")
 
 def test_haproxy_understands_every_line(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=pacs", "-keyout", key]
-        + ["-out", certificate],
-        check=True,
-        capture_output=True,
-    )
+    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=pacs"]
+    subprocess.run([*making, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     both = tmp_path / "web.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
     text = CONFIGURATION.read_text(encoding="utf-8")
@@ -32,5 +28,7 @@ def test_haproxy_understands_every_line(tmp_path: Path) -> None:
     )
 
     warnings = [line for line in verdict.stderr.splitlines() if "[WARNING]" in line or "[ALERT]" in line]
-    expected = [line for line in warnings if any(f"could not resolve address '{name}'" in line for name in COMPOSE_NAMES)]
+    expected = [
+        line for line in warnings if any(f"could not resolve address '{name}'" in line for name in COMPOSE_NAMES)
+    ]
     assert (verdict.returncode, warnings) == (0, expected)
