@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.haproxy import PROGRAM
+
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 CERTIFICATE = "/usr/local/etc/haproxy/web.pem"
@@ -24,7 +26,7 @@ def test_haproxy_understands_every_line(tmp_path: Path) -> None:
     (tmp_path / "haproxy.cfg").write_text(text.replace(CERTIFICATE, str(both)), encoding="utf-8")
 
     verdict = subprocess.run(
-        ["/usr/sbin/haproxy", "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
+        [PROGRAM, "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
     )
 
     warnings = [line for line in verdict.stderr.splitlines() if "[WARNING]" in line or "[ALERT]" in line]
