@@ -1,4 +1,4 @@
-"""Measure the gateway against its peers: ``python -m benchmarks [p1 p2 p3 p6 | all]``.
+"""Measure the gateway against its peers: ``python -m benchmarks [p1 p2 ... | all]``.
 
 Exits 0 whatever the figures are, 1 when something that was to be measured did not happen.
 """
@@ -7,18 +7,33 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
-from benchmarks import metadata, receive, report
+from benchmarks import large, metadata, receive, report, study
 from benchmarks.goals import GOALS, NUMBERS, subjects
-from benchmarks.measurement import Failure, Measurement, Result, Subject
-from benchmarks.process import BenchmarkError, MissingProgramError
+from benchmarks.measurement import Measurement, Result, Subject
+from benchmarks.process import MissingProgramError
 from benchmarks.receivers import RECEIVERS
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pacs-gateway-benchmarks"
+
+_MeasureAll = Callable[[Iterable[Subject], Path, float, int], Iterator[Result]]
+"""Takes subjects, the folder for samples and runs, the part of the full size, and how often to measure."""
+_MEASURE: Mapping[str, _MeasureAll] = MappingProxyType(
+    {
+        "ct": receive.measure_all,
+        "tiny": receive.measure_all,
+        "metadata": metadata.measure_all,
+        "large": large.measure_all,
+        "study": study.measure_all,
+    }
+)
+"""By the first word of the work."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "goals", nargs="*", metavar="GOAL", default="all", choices=[*NUMBERS, "all"], help=", ".join(NUMBERS)
     )
     parser.add_argument("--runs", type=int, default=5, help="how often each side does each work (5)")
-    parser.add_argument("--scale", type=float, default=1.0, help="part of the instances to send (1.0)")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the full size (1.0)")
     parser.add_argument("--cache", type=Path, default=_CACHE, help="samples and runs, on a real disk (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     parser.add_argument("--markdown", action="store_true", help="print the report as Markdown")
@@ -62,18 +77,11 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _measured(wanted: Sequence[Subject], cache: Path, scale: float, n_runs: int) -> Iterator[Result]:
+def _measured(wanted: Iterable[Subject], cache: Path, scale: float, n_runs: int) -> Iterator[Result]:
     """Yield a result for each run, the sides in turn."""
-    reading = [subject for subject in wanted if subject.work.startswith(metadata.PREFIX)]
-    receiving = [subject for subject in wanted if subject not in reading]
-    for _ in range(n_runs):
-        for subject in receiving:
-            try:
-                yield receive.measure(subject, cache, scale)
-            except BenchmarkError as error:
-                yield Failure(subject, str(error))
-    if reading:
-        yield from metadata.measure_all(reading, cache, scale, n_runs)
+    by_kind = groupby(wanted, key=lambda subject: _MEASURE[subject.work.partition("/")[0]])
+    for measure_all, group in by_kind:
+        yield from measure_all(list(group), cache, scale, n_runs)
 
 
 def _say(result: Result) -> None:

@@ -1,28 +1,43 @@
-"""The goals: which ratio of which two subjects must not be exceeded, by the numbers that the design gives them."""
+"""The goals: which figures must not exceed what, by the numbers that the design gives them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.measurement import Subject
+from benchmarks import large, study
+from benchmarks.measurement import SECONDS, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Something that a subject's runs say."""
+
+    subject: Subject
+    name: str = SECONDS
+    """One of the names that ``Measurement.figure`` knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio of two times, ours over theirs."""
+    """A limit of a figure of ours, or of its ratio to another one."""
 
     number: str
-    ours: Subject
-    theirs: Subject
+    ours: Figure
     limit: float
+    """Of the ratio; without another figure, in the unit of ours."""
+    theirs: Figure | None = None
 
 
 def _against(number: str, limit: float, side: str, *works: str) -> tuple[Goal, ...]:
-    return tuple(Goal(number, Subject("gateway", work), Subject(side, work), limit) for work in works)
+    return tuple(Goal(number, Figure(Subject("gateway", work)), limit, Figure(Subject(side, work))) for work in works)
 
 
 def _against_one_association(number: str, *works: str) -> tuple[Goal, ...]:
-    one = Subject("gateway", "ct/1")
-    return tuple(Goal(number, Subject("gateway", work), one, 1.0) for work in works)
+    one = Figure(Subject("gateway", "ct/1"))
+    return tuple(Goal(number, Figure(Subject("gateway", work)), 1.0, one) for work in works)
+
+
+def _growth(number: str, limit_mib: float, *works: str) -> tuple[Goal, ...]:
+    return tuple(Goal(number, Figure(Subject("gateway", work), "growth_mib"), limit_mib) for work in works)
 
 
 GOALS: tuple[Goal, ...] = (
@@ -32,12 +47,16 @@ GOALS: tuple[Goal, ...] = (
     *_against("p2", 1.0, "storescp", "ct/4"),
     *_against("p3", 0.33, "orthanc", "tiny/1", "tiny/4"),
     *_against("p6", 0.1, "orthanc", *(f"metadata/{e}/{s}" for e in ("identity", "gzip") for s in ("cold", "warm"))),
+    *_against("p7", 1.0, "orthanc", study.WORK),
+    *_growth("p7", 64, study.WORK),
+    *_growth("p11", 64, *(f"{large.PREFIX}{way}" for way in large.WAYS)),
 )
 NUMBERS = tuple(dict.fromkeys(goal.number for goal in GOALS))
 
 
 def subjects(goals: Iterable[Goal]) -> list[Subject]:
     """Return who must do what for `goals`, work by work, us first."""
-    found = dict.fromkeys(subject for goal in goals for subject in (goal.ours, goal.theirs))
+    figures = [figure for goal in goals for figure in (goal.ours, goal.theirs) if figure is not None]
+    found = dict.fromkeys(figure.subject for figure in figures)
     works = list(dict.fromkeys(subject.work for subject in found))
     return sorted(found, key=lambda subject: works.index(subject.work))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.process import Usage
 
+SECONDS = "seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -21,11 +23,15 @@ class Measurement:
 
     subject: Subject
     seconds: float
-    """What is compared."""
+    """How long the work took."""
     facts: Mapping[str, float] = field(default_factory=dict)
-    """What is reported beside it, by a name that ends in its unit."""
+    """What else was found, by a name that ends in its unit."""
     processes: Sequence[Usage] = ()
     """What each of the side's processes used for it, where that was looked at."""
+
+    def figure(self, name: str) -> float | None:
+        """Return the time or a fact, None where it was not found."""
+        return self.seconds if name == SECONDS else self.facts.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Programs under measurement: started in a folder of their own, waited for by condition, stopped by their own id."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -23,6 +26,23 @@ class BenchmarkError(Exception):
 
 class MissingProgramError(BenchmarkError):
     """A peer is not installed."""
+
+
+def find_program(name: str, *folders: str) -> str:
+    """Return where an installed program is; `folders` are looked into after those of PATH.
+
+    Raises
+    ------
+    MissingProgramError
+        It is not installed.
+    """
+    # Not beside our interpreter: pynetdicom puts programs of the same names there as DCMTK has.
+    own = Path(sys.prefix) / "bin"
+    searched = [folder for folder in os.get_exec_path() if Path(folder) != own]
+    found = shutil.which(name, path=os.pathsep.join([*searched, *folders]))
+    if found is None:
+        raise MissingProgramError(f"{name} is not installed")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +110,20 @@ class Program:
 
         self.wait_for("quiet", is_quiet, deadline_s)
 
+    def reset_peaks(self) -> None:
+        """Let the peak of each of its processes be what it has resident now (proc(5), clear_refs)."""
+        for pid in _family(self._process.pid):
+            with suppress(OSError):  # it has ended
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def grown_since(self, before: Sequence[Usage]) -> float:
+        """Return how many MiB above its resident size of then that process was, at its peak, that grew most.
+
+        Everything resident counts, mapped files too: what a process maps of an object it could have read in pieces.
+        """
+        resident = {usage.pid: usage.rss_mib for usage in before}
+        return max(usage.peak_rss_mib - resident.get(usage.pid, 0.0) for usage in self.usage())
+
     def usage(self) -> list[Usage]:
         """Return what each of its processes has used, the first one first."""
         return [usage for pid in _family(self._process.pid) if (usage := _usage_of(pid)) is not None]
@@ -98,6 +132,24 @@ class Program:
         """Return what each of its processes has used, with the processor time since `before` only."""
         spent = {usage.pid: usage.cpu_s for usage in before}
         return [replace(usage, cpu_s=usage.cpu_s - spent.get(usage.pid, 0.0)) for usage in self.usage()]
+
+    def wait_until_ended(self, deadline_s: float) -> float:
+        """Wait for a program that ends by itself; return its peak resident size in MiB.
+
+        Raises
+        ------
+        BenchmarkError
+            It ended with an error, or the deadline passed.
+        """
+        peak_mib, start = 0.0, time.perf_counter()
+        while (status := self._process.poll()) is None:
+            peak_mib = max([peak_mib, *(usage.peak_rss_mib for usage in self.usage())])
+            if time.perf_counter() - start > deadline_s:
+                raise BenchmarkError(f"{self._name} did not end within {deadline_s:.0f} s:\n{self._last_words()}")
+            time.sleep(_LOOK_S)
+        if status:
+            raise BenchmarkError(f"{self._name} ended with {status}:\n{self._last_words()}")
+        return peak_mib
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]

@@ -8,12 +8,12 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measurement import Measurement, Subject
-from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError
+from benchmarks.measurement import Failure, Measurement, Result, Subject
+from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError, find_program
 from benchmarks.receivers import HOST, RECEIVERS, Receiver
 from benchmarks.samples import Kind, Samples, prepare
 
@@ -34,6 +34,17 @@ class Work:
         """Return the work that a subject names (``ct/4``)."""
         kind, _, n_associations = text.partition("/")
         return cls(Kind(kind), int(n_associations))
+
+
+def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: int) -> Iterator[Result]:
+    """Let the sides receive in turn."""
+    wanted = list(subjects)
+    for _ in range(n_runs):
+        for subject in wanted:
+            try:
+                yield measure(subject, cache, scale)
+            except BenchmarkError as error:
+                yield Failure(subject, str(error))
 
 
 def measure(subject: Subject, cache: Path, scale: float) -> Measurement:
@@ -84,9 +95,9 @@ def send(port: int, parts: Sequence[Sequence[Path]]) -> None:
     Raises
     ------
     BenchmarkError
-        One of them was refused something.
+        One of them was refused something, or there is no storescu.
     """
-    command = ["storescu", "--max-pdu", "131072", "-xe", "+sd", "+r", "-aec", "PACSGW", HOST, str(port)]
+    command = [find_program("storescu"), "--max-pdu", "131072", "-xe", "+sd", "+r", "-aec", "PACSGW", HOST, str(port)]
     environment = dict(os.environ) | DCMTK_ENVIRONMENT
     senders = [
         subprocess.Popen(

@@ -2,22 +2,21 @@
 
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import ClassVar, Self
 
-from benchmarks.process import DCMTK_ENVIRONMENT, MissingProgramError, Program
+from benchmarks.process import DCMTK_ENVIRONMENT, MissingProgramError, Program, find_program
 
 HOST = "127.0.0.1"
-_START_S = 60.0
+_START_S = 180.0
 _HTTP_S = 120.0
 _ROOT = Path(__file__).resolve().parent.parent
 _DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -72,11 +71,18 @@ class Receiver(ABC):
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes, str]:
         """Return status, body and content encoding of a request."""
+        with self.asked("GET", path, headers or {}) as response:
+            return response.status, response.read(), response.headers.get("Content-Encoding", "identity")
+
+    @contextmanager
+    def asked(
+        self, method: str, path: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+    ) -> Iterator[HTTPResponse]:
+        """Send a request and yield the answer, its body yet to be read."""
         connection = HTTPConnection(HOST, self.web_port, timeout=_HTTP_S)
         try:
-            connection.request("GET", path, headers=dict(headers or {}))
-            response = connection.getresponse()
-            return response.status, response.read(), response.headers.get("Content-Encoding", "identity")
+            connection.request(method, path, body, dict(headers))
+            yield connection.getresponse()
         finally:
             connection.close()
 
@@ -113,6 +119,12 @@ class Gateway(Receiver):
         if status != 200:
             return 0
         return sum(int(study["00201208"]["Value"][0]) for study in json.loads(body))
+
+    def command(self, *arguments: object) -> Program:
+        """Start a command of this installation beside the running gateway."""
+        environment = {**_clean_environment(), **self._environment()}
+        command = (sys.executable, "-m", "pacs_gateway", "--data-dir", self._data, *arguments)
+        return Program(command, self.folder / "command", environment)
 
     def n_waiting(self) -> int:
         """Return how many entries are in the spool."""
@@ -153,7 +165,8 @@ class Orthanc(Receiver):
     @classmethod
     def version(cls) -> str:
         """Return Orthanc's version."""
-        _find("libOrthancDicomWeb.so", _DICOMWEB_PLUGIN.exists() and str(_DICOMWEB_PLUGIN))
+        if not _DICOMWEB_PLUGIN.exists():
+            raise MissingProgramError("Orthanc's DICOMweb plug-in is not installed")
         return _first_line([_orthanc(), "--version"], lambda line: f"Orthanc {line.split()[-1]}")
 
     def n_indexed(self) -> int:
@@ -194,7 +207,7 @@ class Storescp(Receiver):
     @classmethod
     def version(cls) -> str:
         """Return DCMTK's version."""
-        return _first_line([_find("storescp"), "--version"], lambda line: f"DCMTK {line.split()[2]}")
+        return _first_line([find_program("storescp"), "--version"], lambda line: f"DCMTK {line.split()[2]}")
 
     def n_indexed(self) -> int:
         """Return how many files it wrote."""
@@ -203,7 +216,7 @@ class Storescp(Receiver):
     def _command(self) -> Sequence[object]:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        return (_find("storescp"), "--fork", "--max-pdu", _MAX_PDU, "-od", data, self.dicom_port)
+        return (find_program("storescp"), "--fork", "--max-pdu", _MAX_PDU, "-od", data, self.dicom_port)
 
     def _environment(self) -> Mapping[str, str]:
         return DCMTK_ENVIRONMENT
@@ -213,14 +226,7 @@ RECEIVERS: Mapping[str, type[Receiver]] = {side.name: side for side in (Gateway,
 
 
 def _orthanc() -> str:
-    return _find("Orthanc", shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin"))
-
-
-def _find(program: str, path: str | bool | None = None) -> str:
-    found = path or shutil.which(program)
-    if not found:
-        raise MissingProgramError(f"{program} is not installed")
-    return str(found)
+    return find_program("Orthanc", "/usr/sbin")
 
 
 def _first_line(command: Sequence[str], shown: Callable[[str], str]) -> str:
@@ -234,7 +240,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _answers_echo(port: int) -> bool:
-    command = [_find("echoscu"), "-to", "2", "-aec", "PACSGW", HOST, str(port)]
+    command = [find_program("echoscu"), "-to", "2", "-aec", "PACSGW", HOST, str(port)]
     return subprocess.run(command, capture_output=True).returncode == 0
 
 

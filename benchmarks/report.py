@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from statistics import median
 
-from benchmarks.goals import Goal
-from benchmarks.measurement import Failure, Measurement, Result, Subject
+from benchmarks.goals import Figure, Goal
+from benchmarks.measurement import SECONDS, Failure, Measurement, Result, Subject
 from benchmarks.receivers import RECEIVERS
 
-_GOAL_HEAD = ("goal", "work", "gateway", "against", "its time", "ratio", "limit", "met")
-_ALL_HEAD = ("work", "side", "runs", "median s", "min - max s", "indexed s", "archived s", "cpu s", "peak RSS MiB")
+_GOAL_HEAD = ("goal", "work", "gateway", "against", "its figure", "ratio", "limit", "met")
+_FACTS = ("indexed_s", "archived_s", "cpu_s", "peak_rss_mib", "growth_mib")
+_FACT_HEADS = ("indexed s", "archived s", "cpu s", "peak RSS MiB", "growth MiB")
+_ALL_HEAD = ("work", "side", "runs", "median s", "min - max s", *_FACT_HEADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,19 @@ class Session:
                 found[result.subject].append(result)
         return dict(found)
 
-    def ratio(self, goal: Goal) -> float | None:
-        """Return ours over theirs by medians, None when one of them has no figure."""
-        found = self.by_subject()
-        if goal.ours not in found or goal.theirs not in found:
-            return None
-        return _median_s(found[goal.ours]) / _median_s(found[goal.theirs])
+    def median(self, figure: Figure) -> float | None:
+        """Return the median of a figure over all runs, None when none has it."""
+        found = [m.figure(figure.name) for m in self.by_subject().get(figure.subject, ())]
+        known = [value for value in found if value is not None]
+        return median(known) if known else None
+
+    def reached(self, goal: Goal) -> float | None:
+        """Return what the goal limits: ours over theirs by medians, or ours; None when a figure is missing."""
+        ours = self.median(goal.ours)
+        if goal.theirs is None or ours is None:
+            return ours
+        theirs = self.median(goal.theirs)
+        return None if theirs is None else ours / theirs
 
 
 def text(session: Session) -> str:
@@ -73,7 +82,7 @@ def facts(session: Session) -> dict[str, object]:
         "machine": _machine(session),
         "arguments": list(session.arguments),
         "started_at": session.started_at.astimezone(UTC).isoformat(),
-        "goals": [asdict(goal) | {"ratio": session.ratio(goal)} for goal in session.goals],
+        "goals": [asdict(goal) | {"reached": session.reached(goal)} for goal in session.goals],
         "measurements": [asdict(m) for ms in session.by_subject().values() for m in ms],
         "failures": [asdict(failure) for failure in session.failures],
     }
@@ -91,22 +100,41 @@ def _machine(session: Session) -> str:
 
 
 def _goal_rows(session: Session) -> Iterable[Sequence[str]]:
-    found = session.by_subject()
     for goal in session.goals:
-        ratio = session.ratio(goal)
-        against = RECEIVERS[goal.theirs.side].title
-        if goal.theirs.side == goal.ours.side:
-            against = f"itself, {goal.theirs.work}"
+        reached, theirs = session.reached(goal), goal.theirs
+        is_ratio = theirs is not None
         yield (
             goal.number.upper(),
-            goal.ours.work,
-            _seconds(found.get(goal.ours)),
-            against,
-            _seconds(found.get(goal.theirs)),
-            "-" if ratio is None else f"{ratio:.2f}",
-            f"{goal.limit:.2f}",
-            "-" if ratio is None else "yes" if ratio <= goal.limit else "no",
+            _named(goal.ours),
+            _shown(goal.ours, session.median(goal.ours)),
+            "-" if theirs is None else _opponent(goal.ours, theirs),
+            "-" if theirs is None else _shown(theirs, session.median(theirs)),
+            f"{reached:.2f}" if is_ratio and reached is not None else "-",
+            f"{goal.limit:.2f}" if is_ratio else f"{goal.limit:g} {_unit(goal.ours)}",
+            "-" if reached is None else "yes" if reached <= goal.limit else "no",
         )
+
+
+def _named(figure: Figure) -> str:
+    """Return the work, and which of its figures where that is not the time."""
+    what = "" if figure.name == SECONDS else f" {figure.name.rpartition('_')[0]}"
+    return f"{figure.subject.work}{what}"
+
+
+def _opponent(ours: Figure, theirs: Figure) -> str:
+    if theirs.subject.side == ours.subject.side:
+        return f"itself, {_named(theirs)}"
+    return RECEIVERS[theirs.subject.side].title
+
+
+def _shown(figure: Figure, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f} s" if _unit(figure) == "s" else f"{value:.1f} {_unit(figure)}"
+
+
+def _unit(figure: Figure) -> str:
+    return "MiB" if figure.name.endswith("_mib") else "s"
 
 
 def _all_rows(session: Session) -> Iterable[Sequence[str]]:
@@ -118,7 +146,7 @@ def _all_rows(session: Session) -> Iterable[Sequence[str]]:
             str(len(times)),
             f"{median(times):.3f}",
             f"{min(times):.3f} - {max(times):.3f}",
-            *(_fact(measurements, name) for name in ("indexed_s", "archived_s", "cpu_s", "peak_rss_mib")),
+            *(_fact(measurements, name) for name in _FACTS),
         )
 
 
@@ -131,14 +159,6 @@ def _failures(session: Session) -> list[str]:
 def _fact(measurements: Sequence[Measurement], name: str) -> str:
     values = [m.facts[name] for m in measurements if name in m.facts]
     return f"{median(values):.{0 if name.endswith('mib') else 2}f}" if values else "-"
-
-
-def _median_s(measurements: Sequence[Measurement]) -> float:
-    return median(m.seconds for m in measurements)
-
-
-def _seconds(measurements: Sequence[Measurement] | None) -> str:
-    return f"{_median_s(measurements):.3f} s" if measurements else "-"
 
 
 def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -57,7 +57,7 @@ class Settings(BaseModel):
     facility: str = Field(default="LOCAL", min_length=1, max_length=64)
     unknown_devices: UnknownDevices = UnknownDevices.REJECT
     auth: Literal["on", "off"] = "on"
-    ack: Literal["spool"] = "spool"
+    ack: Literal["spool", "object"] = "spool"
     conflict_policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -181,7 +181,7 @@ def compose(settings: Settings) -> GatewayConfig:
             half_open_total=max(1, _HALF_OPEN_TOTAL // workers),
             trusted_proxies=proxies,
         ),
-        archive=ArchiveConfig(settings.conflict_policy, _node(settings)),
+        archive=ArchiveConfig(settings.conflict_policy, settings.ack == "object", _node(settings)),
         dicom_hosts=_hosts(settings.dicom_host),
         dicom_port=settings.dicom_port,
         web_hosts=_hosts(settings.web_host),

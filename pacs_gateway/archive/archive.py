@@ -4,19 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from pacs_gateway.archive.config import ArchiveConfig
 from pacs_gateway.archive.conflicts import COMPARE, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
-from pacs_gateway.archive.ingest import Clock, Ingest
+from pacs_gateway.archive.ingest import Clock, Ingest, microseconds
 from pacs_gateway.archive.nodes import Nodes
+from pacs_gateway.archive.object_first import ObjectFirst
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
 from pacs_gateway.archive.ship import Recovery, Shipper
 from pacs_gateway.archive.stored import Holdings
 from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
+from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.index.rows import BatchResult
 from pacs_gateway.index.writer import BatchHooks, IndexWriter
 from pacs_gateway.jobs.queue import Job, announce, enqueue
@@ -26,6 +28,7 @@ from pacs_gateway.storage.store import ObjectStore
 
 # Microseconds: rows are there within a second, and the batches of a series that streams in share one job.
 _DERIVE_AFTER = 500_000
+_RECEIVING_FOR = 1_000_000
 INSTANCES_STORED = "instances-stored"
 """Kind of the event; its subject is the study's UID."""
 
@@ -49,6 +52,7 @@ class Archive:
         self._clock = clock
         self._queue_clock = queue_clock
         config = config or ArchiveConfig()
+        self._is_object_first = config.is_object_first
         self.nodes = Nodes(database, spool, config.node, clock=clock, shared_clock=queue_clock)
         holdings = Holdings(database, store, spool, self.nodes)
         self.search = Search(database)
@@ -65,7 +69,15 @@ class Archive:
         with self._lock:
             if self._ingest is None:
                 self._directory = self._spool.open_directory()
-                self._ingest = Ingest(self._spool, self._directory, self._writer(), clock=self._clock)
+                self._ingest = Ingest(
+                    self._spool,
+                    self._directory,
+                    self._writer(),
+                    clock=self._clock,
+                    object_first=ObjectFirst(self._database, self._store, self._spool)
+                    if self._is_object_first
+                    else None,
+                )
             return self._ingest
 
     def shipper(self) -> Shipper:
@@ -93,6 +105,13 @@ class Archive:
             self.conflicts.compare(int(job.key))
 
         return {DERIVE: derive, COMPARE: compare}
+
+    def is_receiving(self) -> bool:
+        """Return whether something came to any node within the last second."""
+        newest = select(instance.c.received_at).order_by(instance.c.id.desc()).limit(1)
+        with self._database.read() as connection:
+            received_at = connection.execute(newest).scalar_one_or_none()
+        return received_at is not None and microseconds(self._clock()) - received_at < _RECEIVING_FOR
 
     def close(self) -> None:
         """Commit what waits for the index and give the spool directory back."""

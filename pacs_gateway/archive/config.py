@@ -11,4 +11,6 @@ class ArchiveConfig:
     """How the archive decides, and which node it is."""
 
     conflict_policy: ConflictPolicy = ConflictPolicy.SAME_SOURCE
+    is_object_first: bool = False
+    """Whether a sender hears of Success only when the object store has the instance (``PACS_ACK=object``)."""
     node: NodeConfig = field(default_factory=NodeConfig)

@@ -17,9 +17,9 @@ from pacs_gateway.archive.scan import (
     DOUBLE_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
     PIXEL_DATA,
-    Buffer,
     Element,
     Scan,
+    Source,
     scan,
 )
 from pacs_gateway.domain.attributes import ATTRIBUTES
@@ -62,13 +62,8 @@ def is_deflated(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid == DeflatedExplicitVRLittleEndian
 
 
-def describe(buffer: Buffer, start: int, transfer_syntax_uid: str, *, end: int | None = None) -> Description:
-    """Describe the data set that lies in `buffer` from `start`; a deflated one must be inflated before.
-
-    Parameters
-    ----------
-    end
-        Where the data set ends, in a buffer that holds its beginning only.
+def describe(source: Source, start: int, transfer_syntax_uid: str) -> Description:
+    """Describe the data set that lies in `source` from `start` to its end; a deflated one must be inflated before.
 
     Raises
     ------
@@ -76,32 +71,29 @@ def describe(buffer: Buffer, start: int, transfer_syntax_uid: str, *, end: int |
         It is truncated or not decodable, or lacks an identifier.
     InvalidUidError
         An identifier is not a UID.
-    BeyondBufferError
-        The beginning does not suffice.
     """
-    end = len(buffer) if end is None else end
     implicit = transfer_syntax_uid in (ImplicitVRLittleEndian, GE_PRIVATE_IMPLICIT)
     big_endian = transfer_syntax_uid == ExplicitVRBigEndian
-    found = scan(buffer, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED, end=end)
-    attributes = _attributes(buffer, found, big_endian=big_endian)
+    found = scan(source, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED)
+    attributes = _attributes(source, found, big_endian=big_endian)
     for keyword in _IDENTIFIERS:
         if not attributes.get(keyword):
             raise InvalidInstanceError(f"{keyword} is missing")
         check_uid(attributes[keyword], keyword)
-    frames = _frames(buffer, found, attributes, transfer_syntax_uid)
-    pixels = found.elements[found.pixel_tag].start if found.pixel_tag is not None else end
+    frames = _frames(source, found, attributes, transfer_syntax_uid)
+    pixels = found.elements[found.pixel_tag].start if found.pixel_tag is not None else len(source)
     return Description(attributes, frames, pixels)
 
 
-def _attributes(buffer: Buffer, found: Scan, *, big_endian: bool) -> dict[str, str]:
+def _attributes(source: Source, found: Scan, *, big_endian: bool) -> dict[str, str]:
     charset_element = found.elements.get(_CHARACTER_SET)
-    terms = _raw(buffer, charset_element).decode("ascii", "replace") if charset_element else ""
+    terms = _raw(source, charset_element).decode("ascii", "replace") if charset_element else ""
     attributes: dict[str, str] = {}
     for tag, element in found.elements.items():
         if tag not in _READ:
             continue
         keyword, vr = _READ[tag]
-        raw = _raw(buffer, element)
+        raw = _raw(source, element)
         if vr == "UI":
             # Padding goes, anything else stays to be refused: two UIDs must not become one by cleaning.
             attributes[keyword] = raw.decode("latin-1").strip("\0 ")
@@ -126,8 +118,8 @@ def _character_set(terms: str) -> CharacterSet:
     return CharacterSet(terms)
 
 
-def _raw(buffer: Buffer, element: Element) -> bytes:
-    return buffer[element.value : element.value + min(element.length, _MAX_VALUE_LENGTH)]
+def _raw(source: Source, element: Element) -> bytes:
+    return source[element.value : element.value + min(element.length, _MAX_VALUE_LENGTH)]
 
 
 def _unsigned_text(raw: bytes, *, big_endian: bool) -> str:
@@ -146,21 +138,20 @@ def number_of(text: str | None, default: int) -> int:
         return default
 
 
-def _frames(buffer: Buffer, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str) -> FrameTable | None:
+def _frames(source: Source, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str) -> FrameTable | None:
     if found.pixel_tag is None:
         return None
     n_frames = max(1, number_of(attributes.get("NumberOfFrames"), 1))
     if is_deflated(transfer_syntax_uid):
         return FrameTable(FrameKind.DERIVED, n_frames)
     if found.fragments is not None:
-        return encapsulated_frames(
-            buffer, found.fragments, n_frames=n_frames, extended=_extended_offsets(buffer, found)
-        )
+        extended = _extended_offsets(source, found, n_frames) if n_frames < len(found.fragments) else ()
+        return encapsulated_frames(source, found.fragments, n_frames=n_frames, extended=extended)
     if _is_encapsulated(transfer_syntax_uid):
         # Declared compressed, sent native: what a frame is cannot be said.
         return FrameTable(FrameKind.DERIVED, n_frames)
     element = found.elements[found.pixel_tag]
-    layout = _native_layout(buffer, found, attributes, transfer_syntax_uid)
+    layout = _native_layout(source, found, attributes, transfer_syntax_uid)
     return native_frames(layout, offset=element.value, length=element.length, n_frames=n_frames)
 
 
@@ -171,14 +162,14 @@ def _is_encapsulated(transfer_syntax_uid: str) -> bool:
 
 
 def _native_layout(
-    buffer: Buffer, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str
+    source: Source, found: Scan, attributes: Mapping[str, str], transfer_syntax_uid: str
 ) -> NativeLayout:
     big_endian = transfer_syntax_uid == ExplicitVRBigEndian
-    us = _us_reader(buffer, found, big_endian=big_endian)
+    us = _us_reader(source, found, big_endian=big_endian)
     bits = _BITS_OF_FLOATS.get(found.pixel_tag or PIXEL_DATA) or number_of(attributes.get("BitsAllocated"), 0)
     samples = us(_SAMPLES_PER_PIXEL, 1)
     photometric = found.elements.get(_PHOTOMETRIC)
-    subsampled = photometric is not None and _raw(buffer, photometric).strip(b" \0") == b"YBR_FULL_422"
+    subsampled = photometric is not None and _raw(source, photometric).strip(b" \0") == b"YBR_FULL_422"
     pixels = number_of(attributes.get("Rows"), 0) * number_of(attributes.get("Columns"), 0)
     # YBR_FULL_422 shares each pair of chroma samples between two pixels: two samples a pixel (PS3.3 C.7.6.3.1.2).
     bits_per_frame = pixels * bits * (2 if subsampled and samples == 3 else samples)
@@ -191,16 +182,17 @@ def _native_layout(
 _BITS_OF_FLOATS = {FLOAT_PIXEL_DATA: 32, DOUBLE_PIXEL_DATA: 64}
 
 
-def _us_reader(buffer: Buffer, found: Scan, *, big_endian: bool) -> Callable[[int, int], int]:
+def _us_reader(source: Source, found: Scan, *, big_endian: bool) -> Callable[[int, int], int]:
     def read(tag: int, default: int) -> int:
         element = found.elements.get(tag)
-        return number_of(_unsigned_text(_raw(buffer, element), big_endian=big_endian), default) if element else default
+        return number_of(_unsigned_text(_raw(source, element), big_endian=big_endian), default) if element else default
 
     return read
 
 
-def _extended_offsets(buffer: Buffer, found: Scan) -> tuple[int, ...]:
+def _extended_offsets(source: Source, found: Scan, n_frames: int) -> tuple[int, ...]:
     element = found.elements.get(_EXTENDED_OFFSETS)
-    if element is None:
+    # A table of another length says nothing, and is not read: it may be as long as the object.
+    if element is None or element.length // 8 != n_frames:
         return ()
-    return struct.unpack_from(f"<{element.length // 8}Q", buffer[element.value : element.value + element.length])
+    return struct.unpack(f"<{n_frames}Q", source[element.value : element.value + 8 * n_frames])

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pacs_gateway.archive.scan import Buffer
+from pacs_gateway.archive.scan import Source
 from pacs_gateway.domain.instance import FrameKind, FrameTable
 
 # Start of a codestream: JPEG and JPEG-LS SOI, JPEG 2000 SOC+SIZ, JP2 and JPEG XL boxes, JPEG XL codestream
@@ -37,7 +37,7 @@ def native_frames(layout: NativeLayout, *, offset: int, length: int, n_frames: i
 
 
 def encapsulated_frames(
-    buffer: Buffer, items: tuple[tuple[int, int], ...], *, n_frames: int, extended: tuple[int, ...] = ()
+    source: Source, items: tuple[tuple[int, int], ...], *, n_frames: int, extended: tuple[int, ...] = ()
 ) -> FrameTable:
     """Return the table of encapsulated pixel data.
 
@@ -51,16 +51,20 @@ def encapsulated_frames(
     if len(items) < 2:
         return FrameTable(FrameKind.DERIVED, n_frames)
     (table_offset, table_length), fragments = items[0], items[1:]
+    if n_frames > len(fragments):
+        return FrameTable(FrameKind.DERIVED, n_frames)
     # Offsets count from the first fragment's item tag, as far before its value as every other's (PS3.5 A.4).
     borders = {value - fragments[0][0]: n for n, (value, _) in enumerate(fragments)}
-    basic = struct.unpack(f"<{table_length // 4}L", buffer[table_offset : table_offset + table_length // 4 * 4])
+    # A table of another length says nothing, and is not read: it may be as long as the object.
+    n_basic = n_frames if table_length // 4 == n_frames else 0
+    basic = struct.unpack(f"<{n_basic}L", source[table_offset : table_offset + n_basic * 4])
     starts = _starts(extended, borders, n_frames) or _starts(basic, borders, n_frames)
     if starts is None and n_frames == 1:
         starts = [0]
     if starts is None and len(fragments) == n_frames:
         starts = list(range(n_frames))
     if starts is None:
-        marked = [n for n, (at, _) in enumerate(fragments) if buffer[at : at + 4].startswith(_CODESTREAM_STARTS)]
+        marked = [n for n, (at, _) in enumerate(fragments) if source[at : at + 4].startswith(_CODESTREAM_STARTS)]
         starts = marked if len(marked) == n_frames and marked[:1] == [0] else None
     if starts is None:
         return FrameTable(FrameKind.DERIVED, n_frames)

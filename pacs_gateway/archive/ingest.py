@@ -4,21 +4,22 @@ C-STORE, STOW-RS and import all pass here; they differ only in how they decode t
 ``finish`` returns, the bytes and their digest are on disk: a C-STORE may be answered.
 """
 
-import mmap
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import orjson
 
 from pacs_gateway.archive.describe import Description, describe, is_deflated
 from pacs_gateway.archive.digest import BackgroundDigest
-from pacs_gateway.archive.scan import BeyondBufferError, Buffer
+from pacs_gateway.archive.object_first import ObjectFirst
+from pacs_gateway.archive.scan import FileSource, Source
 from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
 from pacs_gateway.domain.uids import check_uid, is_uid
@@ -32,9 +33,9 @@ _MAX_INFLATION = 100
 _INFLATE_FLOOR_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 _N_HASHING = 2
-# Up to here an object is gathered in memory and written at once: mapping a file costs more than copying so little.
+# Up to here an object is gathered in memory and written at once: one system call instead of several.
 _SMALL_BYTES = 128 * 1024
-# So much of a larger one is kept to describe it from: nearly every header is shorter.
+# So much of a larger one is kept to describe it from: nearly every header is shorter, the rest is read back.
 _BEGINNING_BYTES = 32 * 1024
 # How long somebody who waits for the index waits for it.
 _INDEX_DEADLINE_S = 30.0
@@ -61,8 +62,17 @@ class Announced:
 class Ingest:
     """Takes objects into one process's directory of the spool; safe to use from many threads."""
 
-    def __init__(self, spool: Spool, directory: SpoolDirectory, writer: IndexWriter, *, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        directory: SpoolDirectory,
+        writer: IndexWriter,
+        *,
+        clock: Clock = now,
+        object_first: ObjectFirst | None = None,
+    ) -> None:
         self.spool = spool
+        self.object_first = object_first
         self.directory = directory
         self.writer = writer
         self.clock = clock
@@ -76,8 +86,8 @@ class Ingest:
 
         Raises
         ------
-        CapacityError
-            The spool is below its low-water mark.
+        CapacityError, UnavailableError
+            The spool is below its low-water mark, or cannot be measured; or the object store is away and must not be.
         InvalidUidError
             The command's UIDs are not UIDs.
         """
@@ -91,15 +101,37 @@ class Ingest:
 
         Raises
         ------
-        CapacityError
-            The spool is below its low-water mark.
+        CapacityError, UnavailableError
+            The spool is below its low-water mark, or cannot be measured; or the object store is away and must not be.
         """
         self._check_room()
         return Part10Reception(self, origin)
 
     def accepts_storage(self) -> bool:
-        """Return whether there is room for more (promises P9)."""
-        return self.spool.accepts()
+        """Return whether more can be kept (promises P9)."""
+        try:
+            self._check_room()
+        except (CapacityError, UnavailableError):
+            return False
+        return True
+
+    def hand_over(self, record: InstanceRecord, entry: str, *, wait_for_index: bool) -> Stored:
+        """Pass a spool entry on to the index; with ``PACS_ACK=object`` to the object store before that.
+
+        Then the index is waited for, too: an object that no row names would be found by nobody, should the node be
+        gone a moment later.
+        """
+        if self.object_first is None:
+            submitted = self.writer.submit(record, entry, urgent=wait_for_index)
+            if not wait_for_index:
+                return Stored(record, None)
+        else:
+            record = self.object_first.put(record, entry) or record
+            submitted = self.writer.submit(record, entry, urgent=True, archived_at=microseconds(self.clock()))
+        try:
+            return Stored(record, submitted.result(timeout=_INDEX_DEADLINE_S))
+        except TimeoutError as error:
+            raise UnavailableError("the object is safe but not indexed yet") from error
 
     def new_digest(self) -> BackgroundDigest:
         """Return a digest that is computed beside receiving."""
@@ -115,8 +147,10 @@ class Ingest:
         return f"{microseconds(received_at):016x}-{next(self._sequence) & 0xFFFF:04x}-{digest}"
 
     def _check_room(self) -> None:
-        if not self.accepts_storage():
+        if not self.spool.accepts():
             raise CapacityError("the spool is below its low-water mark")
+        if self.object_first is not None:
+            self.object_first.check()
 
 
 class Reception:
@@ -173,13 +207,7 @@ class Reception:
             record, entry = self._publish()
         finally:
             self.discard()
-        submitted = self._ingest.writer.submit(record, entry, urgent=wait_for_index)
-        if not wait_for_index:
-            return Stored(record, None)
-        try:
-            return Stored(record, submitted.result(timeout=_INDEX_DEADLINE_S))
-        except TimeoutError as error:
-            raise UnavailableError("the object is safe but not indexed yet") from error
+        return self._ingest.hand_over(record, entry, wait_for_index=wait_for_index)
 
     def discard(self) -> None:
         """Drop what was not published. Idempotent."""
@@ -211,9 +239,11 @@ class Reception:
     def _described(self) -> Description:
         start, syntax = len(self._head), self._announced.transfer_syntax_uid
         if self._small is None:
-            description = describe_file(self._fd, start, syntax, beginning=self._beginning)
+            description = describe_file(
+                self._fd, start, syntax, scratch=self._ingest.directory.path, beginning=self._beginning
+            )
         else:
-            description = _describe_bytes(self._head + self._small, start, syntax)
+            description = _describe_bytes(bytes(self._head + self._small), start, syntax)
         told = description.attributes["SOPClassUID"], description.attributes["SOPInstanceUID"]
         if told == (self._announced.sop_class_uid, self._announced.sop_instance_uid):
             return description
@@ -296,53 +326,69 @@ def _refuse_syntax() -> str:
     raise InvalidInstanceError("the file meta information names a transfer syntax that is not a UID")
 
 
-def describe_file(fd: int, start: int, transfer_syntax_uid: str, *, beginning: bytes = b"") -> Description:
+def describe_file(
+    fd: int, start: int, transfer_syntax_uid: str, *, scratch: Path, beginning: bytes = b""
+) -> Description:
     """Describe the Part 10 file open at `fd` whose data set begins at `start`; offsets are the file's.
 
     Parameters
     ----------
+    scratch
+        A folder for a nameless file, needed for the time of the call when the data set is deflated.
     beginning
-        The first bytes of the file, where they are at hand: the file is mapped only when they do not suffice.
+        The first bytes of the file, where they are at hand.
 
     Raises
     ------
     InvalidInstanceError, InvalidUidError
         As ``describe``.
+    CapacityError, UnavailableError
+        There is no room for an inflated data set.
     """
-    if beginning and not is_deflated(transfer_syntax_uid):
-        with suppress(BeyondBufferError):
-            return describe(beginning, start, transfer_syntax_uid, end=os.fstat(fd).st_size)
-    with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as buffer:
-        return _describe_bytes(buffer, start, transfer_syntax_uid)
-
-
-def _describe_bytes(buffer: Buffer, start: int, transfer_syntax_uid: str) -> Description:
+    source = FileSource(fd, beginning)
     if not is_deflated(transfer_syntax_uid):
-        return describe(buffer, start, transfer_syntax_uid)
-    description = describe(_inflated(buffer, start), 0, transfer_syntax_uid)
-    # Nothing of the inflated data set has a place in the file.
-    return Description(description.attributes, description.frames, len(buffer))
-
-
-def _inflated(buffer: Buffer, start: int) -> bytes:
-    """Return the inflated data set (PS3.5 A.5), refusing what grows beyond reason."""
-    limit = min(_MAX_INFLATED_BYTES, max((len(buffer) - start) * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = bytearray()
-    position = start
+        return describe(source, start, transfer_syntax_uid)
+    with spool_errors("inflating a data set"):
+        inflated = os.open(scratch, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     try:
-        while not inflater.eof and (chunk := buffer[position : position + _CHUNK_BYTES]):
+        for piece in _inflated(source, start):
+            _write_all(inflated, [piece])
+        return _of_deflated(FileSource(inflated), len(source), transfer_syntax_uid)
+    finally:
+        os.close(inflated)
+
+
+def _describe_bytes(content: bytes, start: int, transfer_syntax_uid: str) -> Description:
+    if not is_deflated(transfer_syntax_uid):
+        return describe(content, start, transfer_syntax_uid)
+    return _of_deflated(b"".join(_inflated(content, start)), len(content), transfer_syntax_uid)
+
+
+def _of_deflated(inflated: Source, size_bytes: int, transfer_syntax_uid: str) -> Description:
+    description = describe(inflated, 0, transfer_syntax_uid)
+    # Nothing of the inflated data set has a place in the file.
+    return Description(description.attributes, description.frames, size_bytes)
+
+
+def _inflated(source: Source, start: int) -> Iterator[bytes]:
+    """Yield the inflated data set (PS3.5 A.5), refusing what grows beyond reason."""
+    limit = min(_MAX_INFLATED_BYTES, max((len(source) - start) * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    position, n_bytes = start, 0
+    try:
+        while not inflater.eof and (chunk := source[position : position + _CHUNK_BYTES]):
             position += len(chunk)
-            while chunk and len(inflated) <= limit:
-                inflated += inflater.decompress(chunk, _CHUNK_BYTES)
+            while chunk:
+                piece = inflater.decompress(chunk, _CHUNK_BYTES)
                 chunk = inflater.unconsumed_tail
-            if len(inflated) > limit:
-                raise InvalidInstanceError("not decodable: the deflated data set grows beyond its limit")
+                n_bytes += len(piece)
+                if n_bytes > limit:
+                    raise InvalidInstanceError("not decodable: the deflated data set grows beyond its limit")
+                yield piece
     except zlib.error as error:
         raise InvalidInstanceError("not decodable: the data set is not deflated") from error
     if not inflater.eof:
         raise InvalidInstanceError("truncated: the deflated data set has no end")
-    return bytes(inflated)
 
 
 def make_record(

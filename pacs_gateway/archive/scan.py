@@ -8,15 +8,15 @@ References
 PS3.5 7.1 (data elements), 7.5 (sequences), A.4 (encapsulated pixel data)
 """
 
+import math
+import os
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from mmap import mmap
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pacs_gateway.errors import InvalidInstanceError
-
-Buffer = bytes | mmap
+from pacs_gateway.storage.files import read_at
 
 PIXEL_DATA = 0x7FE00010
 FLOAT_PIXEL_DATA = 0x7FE00008
@@ -40,10 +40,45 @@ _LITTLE_ENDIAN, _BIG_ENDIAN = (
 )
 _MAX_DEPTH = 64
 _CHUNK_BYTES = 1 << 20
+# The longest header.
+_LONG_HEADER_BYTES = 12
+# Elements mostly follow each other; fragments are far apart, and only their headers are looked at.
+_FAR_BYTES = 64 * 1024
+_NEAR_BYTES = 4 * 1024
+# So many take a list of them to tens of megabytes: the frames of such an object are not told apart.
+_MAX_FRAGMENTS = 500_000
 
 
-class BeyondBufferError(Exception):
-    """More of the data set is needed than the buffer holds."""
+class Source(Protocol):
+    """Bytes that are read where they are looked at: ``bytes``, or a file that may not fit into memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> bytes: ...
+
+
+class FileSource:
+    """An open file. It is not mapped: every page that a walk over fragments touches would stay resident.
+
+    Parameters
+    ----------
+    beginning
+        The first bytes of the file, where they are at hand.
+    """
+
+    def __init__(self, fd: int, beginning: bytes = b"") -> None:
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+        self.beginning = beginning or os.pread(fd, _FAR_BYTES, 0)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, place: slice, /) -> bytes:
+        start, stop, _ = place.indices(self._size)
+        if stop <= len(self.beginning):
+            return self.beginning[start:stop]
+        return read_at(self._fd, start, max(0, stop - start))
 
 
 class Element(NamedTuple):
@@ -67,49 +102,47 @@ class Scan:
     """The wanted elements and the pixel data, by tag."""
     pixel_tag: int | None = None
     fragments: tuple[tuple[int, int], ...] | None = None
-    """(offset, length) of each fragment, the offset table first; None for native pixel data."""
+    """(offset, length) of each fragment, the offset table first; None for native pixel data, empty when there are too
+    many of them."""
 
 
-def scan(
-    buffer: Buffer, start: int, *, implicit: bool, big_endian: bool, wanted: Collection[int], end: int | None = None
-) -> Scan:
-    """Walk the data set in `buffer` from `start` to its end.
-
-    Parameters
-    ----------
-    end
-        Where the data set ends; behind the end of the buffer where that holds its beginning only.
+def scan(source: Source, start: int, *, implicit: bool, big_endian: bool, wanted: Collection[int]) -> Scan:
+    """Walk the data set in `source` from `start` to its end.
 
     Raises
     ------
     InvalidInstanceError
-        An element does not fit into the data set, or what is there is not one.
-    BeyondBufferError
-        What the buffer holds does not tell: more than the value of the last element, native pixels, is missing.
+        An element does not fit into it, or what is there is not a data set.
     """
-    walker = _Walker(buffer, len(buffer) if end is None else end, implicit=implicit, big_endian=big_endian)
-    if not walker.is_partial:
-        return walker.walk(start, wanted)
-    try:
-        found = walker.walk(start, wanted)
-    except struct.error as error:
-        raise BeyondBufferError from error
-    if found.fragments is not None:
-        raise BeyondBufferError
-    return found
+    return _Walker(source, implicit=implicit, big_endian=big_endian).walk(start, wanted)
 
 
 class _Walker:
-    """One pass over one buffer."""
+    """One pass over one source, always forwards; a window of it is in memory."""
 
-    def __init__(self, buffer: Buffer, end: int, *, implicit: bool, big_endian: bool) -> None:
-        self._buffer = buffer
-        self._end = end
-        self._held = len(buffer)
-        self.is_partial = self._held < end
+    def __init__(self, source: Source, *, implicit: bool, big_endian: bool) -> None:
+        self._source = source
+        self._end = len(source)
         self._implicit = implicit
-        self._big_endian = big_endian
         self._short, self._plain, self._long = _BIG_ENDIAN if big_endian else _LITTLE_ENDIAN
+        if isinstance(source, FileSource):
+            self._open(source.beginning, 0)
+        else:
+            self._open(source[:], 0)
+
+    def _open(self, window: bytes, base: int) -> None:
+        """Look at `window`, which lies at `base`."""
+        self._window, self._base = window, base
+        stop = base + len(window)
+        # Up to here the window holds whole headers; behind the end of the source there is nothing to read.
+        self._last = math.inf if stop >= self._end else stop - _LONG_HEADER_BYTES
+
+    def _at(self, position: int) -> int:
+        """Return where in the window `position` is, with the whole header of an element behind it."""
+        if position > self._last:
+            is_next = position < self._base + len(self._window) + _NEAR_BYTES
+            self._open(self._source[position : position + (_FAR_BYTES if is_next else _NEAR_BYTES)], position)
+        return position - self._base
 
     def walk(self, position: int, wanted: Collection[int]) -> Scan:
         found = Scan()
@@ -129,9 +162,8 @@ class _Walker:
         No data set has elements of group 0000 (PS3.5 7.1). A single zero that does not follow the pixels may be the
         beginning of an element.
         """
-        if self.is_partial and position + _HEADER_BYTES > self._held:
-            raise BeyondBufferError
-        ahead = self._buffer[position : position + 2]
+        at = self._at(position)
+        ahead = self._window[at : at + 2]
         if ahead == b"\0\0" or (ahead == b"\0" and found.pixel_tag is not None):
             self._check_padding(position)
             return True
@@ -153,8 +185,6 @@ class _Walker:
             found.pixel_tag = tag
         elif tag not in wanted:
             return stop
-        elif stop > self._held:
-            raise BeyondBufferError
         found.elements[tag] = Element(vr, position, value, stop - value)
         return stop
 
@@ -165,9 +195,10 @@ class _Walker:
 
     def _walk_short(self, position: int, wanted: Collection[int], elements: dict[int, Element]) -> int:
         """Walk over elements of short explicit VRs, most of every header; return the offset of the first other one."""
-        buffer, unpack, last = self._buffer, self._short, self._end - _HEADER_BYTES
+        window, base, unpack = self._window, self._base, self._short
+        last = min(self._last, self._end - _HEADER_BYTES)
         while position <= last:
-            group, number, vr, length = unpack(buffer, position)
+            group, number, vr, length = unpack(window, position - base)
             if vr not in _SHORT_VRS or not 0 < group < _PIXELS_GROUP:
                 break
             tag = group << 16 | number
@@ -175,8 +206,6 @@ class _Walker:
             if stop > self._end:
                 raise InvalidInstanceError(f"truncated: element {tag:08X} runs past the end of the data set")
             if tag in wanted:
-                if stop > self._held:
-                    raise BeyondBufferError
                 elements[tag] = Element(vr, position, position + 8, length)
             position = stop
         return position
@@ -185,18 +214,19 @@ class _Walker:
         """Return (tag, VR, offset of the value, length) of the element at `position`."""
         if position + 8 > self._end:
             raise InvalidInstanceError("truncated: the data set ends inside an element")
+        at = self._at(position)
         if implicit:
-            group, number, length = self._plain(self._buffer, position)
+            group, number, length = self._plain(self._window, at)
             return group << 16 | number, b"", position + 8, length
-        group, number, vr, length = self._short(self._buffer, position)
+        group, number, vr, length = self._short(self._window, at)
         tag = group << 16 | number
         if group == 0xFFFE:
-            (length,) = self._long(self._buffer, position + 4)
+            (length,) = self._long(self._window, at + 4)
             return tag, b"", position + 8, length
         if vr in _LONG_VRS:
             if position + 12 > self._end:
                 raise InvalidInstanceError("truncated: the data set ends inside an element")
-            (length,) = self._long(self._buffer, position + 8)
+            (length,) = self._long(self._window, at + 8)
             return tag, vr, position + 12, length
         if not (vr.isalpha() and vr.isupper()):
             raise InvalidInstanceError(f"not decodable: element {tag:08X} has no value representation")
@@ -232,22 +262,27 @@ class _Walker:
     def _fragments(self, position: int) -> tuple[tuple[tuple[int, int], ...], int]:
         """Return the items of encapsulated pixel data, and the offset behind their delimiter."""
         items: list[tuple[int, int]] = []
+        n_items = 0
         while position < self._end:
             tag, _, value, length = self._header(position, implicit=True)
             if tag == _SEQUENCE_END:
-                return tuple(items), value
+                return _all_of(items, n_items), value
             if tag != _ITEM or length == _UNDEFINED or value + length > self._end:
                 raise InvalidInstanceError("truncated: the pixel data ends inside a fragment")
-            items.append((value, length))
+            n_items += 1
+            if n_items <= _MAX_FRAGMENTS:
+                items.append((value, length))
             position = value + length
-        if len(items) < 2:
+        if n_items < 2:
             raise InvalidInstanceError("truncated: the pixel data ends before its first fragment")
         # Some senders leave the delimiter out; every fragment that was announced is there.
-        return tuple(items), position
+        return _all_of(items, n_items), position
 
     def _check_padding(self, position: int) -> None:
-        if self.is_partial:
-            raise BeyondBufferError
         for start in range(position, self._end, _CHUNK_BYTES):
-            if any(self._buffer[start : start + _CHUNK_BYTES]):
+            if any(self._source[start : start + _CHUNK_BYTES]):
                 raise InvalidInstanceError("not decodable: something that is not an element of a data set")
+
+
+def _all_of(items: list[tuple[int, int]], n_items: int) -> tuple[tuple[int, int], ...]:
+    return tuple(items) if len(items) == n_items else ()

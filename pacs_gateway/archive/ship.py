@@ -43,6 +43,8 @@ _BYTES_AT_ONCE = 1 << 30
 _SET_ASIDE_FOR = timedelta(minutes=1)
 _MOST_SET_ASIDE = 10_000
 _IDLE_S = 0.1
+# What comes meanwhile is shipped together: a few at a time would take as long as receiving them.
+_GATHER_S = 0.5
 _ADOPT_EVERY_S = 1.0
 _TROUBLE_S = 2.0
 
@@ -65,6 +67,8 @@ class Shipper:
         self._clock = clock
         self._set_aside: dict[int, datetime] = {}
         """Instances that cannot be archived, and when each is tried again: the others must not wait for them."""
+        self.is_behind = False
+        """Whether more waited in the last round than one round takes."""
 
     def ship(self) -> int:
         """Ship the oldest instances that wait; return how many.
@@ -99,7 +103,9 @@ class Shipper:
         with self._database.read() as connection:
             waiting = [_Waiting(*row) for row in connection.execute(statement)]
         n_bytes = accumulate(w.size_bytes for w in waiting)
-        return [w for w, total in zip(waiting, n_bytes, strict=True) if total <= _BYTES_AT_ONCE] or waiting[:1]
+        chosen = [w for w, total in zip(waiting, n_bytes, strict=True) if total <= _BYTES_AT_ONCE] or waiting[:1]
+        self.is_behind = len(chosen) < len(waiting) or len(waiting) == _SHIP_AT_ONCE
+        return chosen
 
     def _is_archived(self, waiting: _Waiting, error: GatewayError | None) -> bool:
         """Return whether an instance is in the store; a culprit is said and set aside, it stays where it is."""
@@ -257,7 +263,9 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
         if decoded is None:
             raise InvalidInstanceError("the file ends before its data set")
         meta, offset = decoded
-        description: Description = describe_file(fd, offset, meta.transfer_syntax_uid, beginning=beginning)
+        description: Description = describe_file(
+            fd, offset, meta.transfer_syntax_uid, scratch=path.parent, beginning=beginning
+        )
         return make_record(
             description,
             transfer_syntax_uid=meta.transfer_syntax_uid,
@@ -280,7 +288,7 @@ def run_shipper(shipper: Shipper, recovery: Recovery, stop: threading.Event) -> 
                 since_adoption = 0.0
                 recovery.adopt()
             if shipper.ship():
-                pause = 0.0
+                pause = 0.0 if shipper.is_behind else _GATHER_S
         except GatewayError as error:
             _log.warning("shipping waits: %s", error)
             pause = _TROUBLE_S

@@ -100,13 +100,14 @@ class JobQueue:
         self._clock = clock
         self._lease = round(lease_s * _SECOND)
 
-    def lease(self, kinds: Sequence[str]) -> Job | None:
-        """Take the job that has been due longest, for `lease_s` seconds; None when nothing is due.
+    def lease(self, kinds: Sequence[str], *, overdue_s: float = 0.0) -> Job | None:
+        """Take the job that has been due longest, for `lease_s` seconds; None when none has been due for `overdue_s`.
 
         A job whose last lease ran out, too, has taken its worker along `MAX_ATTEMPTS` times: it is put aside.
         """
+        overdue = round(overdue_s * _SECOND)
         with self._database.read() as connection:
-            if connection.execute(_due(kinds, self._clock(connection)).limit(1)).first() is None:
+            if connection.execute(_due(kinds, self._clock(connection) - overdue).limit(1)).first() is None:
                 return None
         return self._database.transact(lambda connection: self._take(connection, kinds))
 

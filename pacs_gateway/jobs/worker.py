@@ -9,17 +9,31 @@ from pacs_gateway.jobs.queue import Job, JobQueue
 
 _log = logging.getLogger(__name__)
 
+# So long a job can wait for receiving to pause; what somebody asks for meanwhile is made on request.
+_PATIENCE_S = 30.0
+
 Handler = Callable[[Job], int | None]
 """Does a job; returns the time (UTC microseconds) to run it again, or None when it is done."""
 
 
 class Worker:
-    """Leases jobs of the kinds it has handlers for until it is stopped."""
+    """Leases jobs of the kinds it has handlers for until it is stopped.
 
-    def __init__(self, queue: JobQueue, handlers: Mapping[str, Handler], *, idle_s: float = 0.2) -> None:
+    While `is_busy` says that something more urgent is under way, jobs wait, for a while.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        handlers: Mapping[str, Handler],
+        *,
+        idle_s: float = 0.2,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._queue = queue
         self._handlers = handlers
         self._idle_s = idle_s
+        self._is_busy = is_busy
 
     def run(self, stop: threading.Event) -> None:
         """Run jobs until `stop` is set; the job under way is finished first."""
@@ -34,7 +48,7 @@ class Worker:
 
     def run_one(self) -> bool:
         """Run the job that is due longest; return whether there was one."""
-        job = self._queue.lease(tuple(self._handlers))
+        job = self._queue.lease(tuple(self._handlers), overdue_s=_PATIENCE_S if self._is_busy() else 0.0)
         if job is None:
             return False
         try:

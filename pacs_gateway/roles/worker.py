@@ -42,7 +42,7 @@ def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.
         forgetting.start()
         queue = JobQueue(gateway.database, owner=secrets.token_hex(8), clock=gateway.queue_clock)
         try:
-            Worker(queue, gateway.archive.handlers()).run(stop)
+            Worker(queue, gateway.archive.handlers(), is_busy=gateway.archive.is_receiving).run(stop)
         finally:
             stop.set()
             forgetting.join()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import metadata, receive
+from benchmarks import metadata, receive, study
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -33,6 +33,19 @@ def test_metadata_is_measured_first_and_later(tmp_path: Path) -> None:
     assert all(isinstance(result, Measurement) and result.seconds > 0 for result in results), results
 
 
+def test_a_whole_study_is_measured_on_both_sides(tmp_path: Path) -> None:
+    subjects = [Subject(side, study.WORK) for side in ("gateway", "orthanc")]
+
+    results = list(study.measure_all(subjects, tmp_path, scale=0.02, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    for result in results:
+        assert isinstance(result, Measurement), result
+        assert result.seconds > 0
+        assert result.facts["answer_mib"] > 2.5
+        assert result.facts["growth_mib"] >= 0
+
+
 def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     everything = tmp_path / "figures.json"
 
@@ -42,5 +55,5 @@ def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("P1")]
     assert row.split()[1] == "ct/1"
     facts = json.loads(everything.read_text())
-    assert facts["goals"][0]["ratio"] > 0
+    assert facts["goals"][0]["reached"] > 0
     assert {m["subject"]["side"] for m in facts["measurements"]} == {"gateway", "orthanc"}

@@ -2,17 +2,19 @@
 
 import os
 import random
+import secrets
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 import pydicom
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.filebase import DicomBytesIO
@@ -48,6 +50,7 @@ from tests.support.builders import (
 )
 
 JPEG = "1.2.840.10008.1.2.4.50"
+SCRATCH = Path(gettempdir())
 DATA = Path(pydicom.__file__).parent / "data"
 FILES = sorted((*DATA.glob("test_files/*.dcm"), *DATA.glob("charset_files/*.dcm")))
 
@@ -62,7 +65,7 @@ def as_descriptor(data: bytes) -> Iterator[int]:
 
 def described(encoded: bytes, syntax: str = ExplicitVRLittleEndian) -> Description:
     with as_descriptor(encoded) as fd:
-        return describe_file(fd, 0, syntax)
+        return describe_file(fd, 0, syntax, scratch=SCRATCH)
 
 
 def pydicom_text(ds: Dataset, keyword: str) -> str:
@@ -102,7 +105,7 @@ def described_file(file: bytes) -> Description:
     head = decode_head(file)
     assert head is not None
     with as_descriptor(file) as fd:
-        return describe_file(fd, head[1], head[0].transfer_syntax_uid)
+        return describe_file(fd, head[1], head[0].transfer_syntax_uid, scratch=SCRATCH)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem not in REFUSED], ids=lambda path: path.stem)
@@ -239,7 +242,7 @@ def test_every_truncation_is_refused(syntax: str) -> None:
                 continue
             os.ftruncate(fd, length)
             with pytest.raises(InvalidInstanceError):
-                describe_file(fd, 0, syntax)
+                describe_file(fd, 0, syntax, scratch=SCRATCH)
 
 
 @pytest.mark.parametrize("syntax", [*NATIVE_SYNTAXES, RLELossless])
@@ -266,7 +269,7 @@ def told(encoded: bytes, syntax: str, beginning: bytes) -> Description | str:
     """Return what `encoded` is described or refused as by a reader who holds its `beginning`."""
     with as_descriptor(encoded) as fd:
         try:
-            return describe_file(fd, 0, syntax, beginning=beginning)
+            return describe_file(fd, 0, syntax, scratch=SCRATCH, beginning=beginning)
         except InputError as refusal:
             return str(refusal)
 
@@ -288,6 +291,34 @@ def test_a_beginning_of_any_length_tells_what_the_whole_tells(syntax: str) -> No
 def test_a_header_longer_than_what_is_held_is_read_from_the_file() -> None:
     encoded = encode(image())
     assert told(encoded, ExplicitVRLittleEndian, encoded[:200]) == described(encoded)
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE_SYNTAXES, RLELossless])
+def test_a_file_is_described_like_its_bytes_wherever_its_reads_end(syntax: str) -> None:
+    """64 KiB are read at first: the head of an element may lie across that border, and elements behind it."""
+    ds = rle() if syntax == RLELossless else image()
+    ds.SeriesNumber = 77
+    expected = described(encode(ds, syntax), syntax)
+    for n_bytes in (*range(64 * 1024 - 700, 64 * 1024, 2), 300_000):
+        ds[0x00090010] = DataElement(0x00090010, "LO", "PADDING")
+        ds[0x00091010] = DataElement(0x00091010, "OB", secrets.token_bytes(n_bytes))
+        encoded = encode(ds, syntax)
+        padded = described(encoded, syntax)
+
+        assert padded.attributes == expected.attributes
+        if syntax != DeflatedExplicitVRLittleEndian:
+            assert padded == describe(encoded, 0, syntax)
+
+
+def test_more_fragments_than_can_be_listed_are_walked_and_not_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacs_gateway.archive.scan._MAX_FRAGMENTS", 3)
+    few, many = (encapsulated(image(n_frames=n), [b"ab"] * n) for n in (2, 3))
+
+    tables = [described(encode(ds, RLELossless), RLELossless).frames for ds in (few, many)]
+
+    assert [table and table.kind for table in tables] == [FrameKind.FRAGMENTS, FrameKind.DERIVED]
+    with pytest.raises(InvalidInstanceError, match="truncated"):
+        described(encode(many, RLELossless)[:-10], RLELossless)
 
 
 def test_nested_sequences_of_undefined_length_are_walked() -> None:

@@ -47,9 +47,9 @@ def test_the_loop_outlives_a_queue_that_is_away(
     done, stop, away = threading.Event(), threading.Event(), threading.Event()
     real = queue.lease
 
-    def lease(kinds: tuple[str, ...]) -> Job | None:
+    def lease(kinds: tuple[str, ...], *, overdue_s: float) -> Job | None:
         if away.is_set():
-            return real(kinds)
+            return real(kinds, overdue_s=overdue_s)
         away.set()
         raise trouble
 
@@ -72,4 +72,21 @@ def test_a_handler_may_ask_to_run_again(database: Database, queue: JobQueue, clo
     assert worker.run_one()
     assert not worker.run_one()
     clock.move(2)
+    assert worker.run_one()
+
+
+def test_jobs_wait_while_something_more_urgent_is_under_way_but_not_for_ever(
+    database: Database, queue: JobQueue, clock: Clock
+) -> None:
+    busy = True
+    due_at = round(clock().timestamp() * 1e6)
+    database.transact(lambda connection: enqueue(connection, "work", ["1", "2"], run_at=due_at))
+    worker = Worker(queue, {"work": lambda _: None}, is_busy=lambda: busy)
+    assert not worker.run_one()
+    clock.move(31)
+    assert worker.run_one()
+    database.transact(lambda connection: enqueue(connection, "work", ["3"], run_at=due_at + 31_000_000))
+    assert worker.run_one()
+    assert not worker.run_one()
+    busy = False
     assert worker.run_one()
