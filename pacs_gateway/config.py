@@ -21,6 +21,7 @@ from pacs_gateway.archive.nodes import NodeConfig
 from pacs_gateway.database.engine import DatabaseConfig
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.errors import ConfigurationError, InputError
+from pacs_gateway.storage.cached_store import CacheConfig
 from pacs_gateway.storage.s3_config import S3Config, is_s3_url, split_s3_url
 from pacs_gateway.storage.spool import SpoolConfig
 
@@ -44,6 +45,7 @@ class Settings(BaseModel):
     s3_secret_key: str = ""
     s3_region: str = "us-east-1"
     s3_secure: bool = True
+    cache_bytes: int = Field(default=10 << 30, ge=0)
     dicom_host: str = "127.0.0.1"
     dicom_port: int = Field(default=11112, ge=0, le=65535)
     ae_title: str = "PACSGW"
@@ -90,6 +92,8 @@ class GatewayConfig:
     spool: SpoolConfig
     objects: Path | S3Config
     """Folder of the local object store, or the bucket that is used instead."""
+    cache: CacheConfig | None
+    """What of a bucket is kept on this disk, too; None: nothing."""
     access: AccessConfig
     dimse: DimseConfig
     archive: ArchiveConfig
@@ -168,6 +172,7 @@ def compose(settings: Settings) -> GatewayConfig:
         database=DatabaseConfig(settings.database_url or f"sqlite:///{data / 'index.db'}"),
         spool=SpoolConfig(data / "spool"),
         objects=_objects(settings),
+        cache=CacheConfig(data / "cache", settings.cache_bytes) if settings.cache_bytes else None,
         access=AccessConfig(
             facility=settings.facility,
             ae_titles=ae_titles,

@@ -95,7 +95,10 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
         present, needed = revisions(database)
         if present != needed:
             raise ConfigurationError("the index has another version's schema; run `pacs-gateway migrate`")
-        with open_store(config.objects) as store, open_access(database, config.access, clock=clock) as access:
+        with (
+            open_store(config.objects, config.cache) as store,
+            open_access(database, config.access, clock=clock) as access,
+        ):
             spool = Spool(config.spool)
             archive = Archive(database, store, spool, clock=clock, queue_clock=queue_clock, config=config.archive)
             try:

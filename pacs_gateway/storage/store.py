@@ -313,6 +313,9 @@ class ObjectStore(ABC):
         """
         return None
 
+    def tidy(self) -> None:  # noqa: B027 - most backends keep themselves in order
+        """Do the housekeeping that is due; one process of a node asks for it every few seconds."""
+
     def close(self) -> None:  # noqa: B027 - most backends hold nothing open
         """Release what the store holds open; it cannot be used afterwards."""
 

@@ -19,7 +19,7 @@ from pacs_gateway.gateway import Gateway
 from pacs_gateway.storage.seal import seal
 from pacs_gateway.storage.store import ObjectReader
 from tests.support.builders import Identity, encode, image, uid
-from tests.support.gateways import Clock, migrated_database, open_test_gateway, put, ship_all
+from tests.support.gateways import Clock, open_test_gateway, put, ship_all
 
 SECRET = "a secret of all the nodes"
 ALL = Scope(None)
@@ -28,10 +28,11 @@ ELSEWHERE = Origin(Method.DIMSE, "A_FACILITY_WITH_A_LONG_NAME", "CT1", "127.0.0.
 
 
 @pytest.fixture
-def nodes(tmp_path: Path, clock: Clock) -> Iterator[tuple[Gateway, Gateway]]:
+def nodes(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[tuple[Gateway, Gateway]]:
     """Two nodes that share everything but their spools."""
-    migrated_database(tmp_path).close()
-    shared = {"database_url": f"sqlite:///{tmp_path / 'index.db'}", "storage_url": f"file:{tmp_path / 'objects'}"}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    shared = {"database_url": database_url, "storage_url": f"file:{tmp_path / 'objects'}"}
     with (
         open_test_gateway(tmp_path / "a", clock=clock, **shared, node_secret=SECRET) as one,
         open_test_gateway(tmp_path / "b", clock=clock, **shared, node_secret=SECRET) as other,

@@ -32,8 +32,8 @@ class CrashError(BaseException):
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, clock: Clock) -> Iterator[Gateway]:
-    with open_test_gateway(tmp_path, clock=clock, ack="object") as opened:
+def gateway(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[Gateway]:
+    with open_test_gateway(tmp_path, clock=clock, database_url=database_url, ack="object") as opened:
         yield opened
 
 
@@ -159,12 +159,14 @@ def test_a_crash_between_store_and_index_loses_nothing(
     assert_kept(gateway, gateway.archive)
 
 
-def test_what_waits_in_the_spool_is_in_the_store_once_it_is_sent_again(tmp_path: Path, clock: Clock) -> None:
-    with open_test_gateway(tmp_path, clock=clock) as before:
+def test_what_waits_in_the_spool_is_in_the_store_once_it_is_sent_again(
+    tmp_path: Path, database_url: str, clock: Clock
+) -> None:
+    with open_test_gateway(tmp_path, clock=clock, database_url=database_url) as before:
         take(before.archive)
         before.archive.ingest.writer.close()
         assert len(in_spool(before)) == 1
-    with open_test_gateway(tmp_path, clock=clock, ack="object") as gateway:
+    with open_test_gateway(tmp_path, clock=clock, database_url=database_url, ack="object") as gateway:
         take(gateway.archive, origin=ELSEWHERE)
         with gateway.archive.recovery(facility="LOCAL") as recovery:
             recovery.adopt()
