@@ -72,13 +72,13 @@ def test_what_was_acknowledged_survives_kills(tmp_path: Path, n_rounds: int, n_i
     assert len(acknowledged) > n_rounds
 
 
-def plan(folder: Path, n_images: int) -> Round:
-    """Write the files of a round: two studies, every tenth image a large one."""
+def plan(folder: Path, n_images: int, *, n_senders: int = N_SENDERS) -> Round:
+    """Write the files of a round, `n_images` for each sender: two studies, every tenth image a large one."""
     folder.mkdir()
     images: dict[Path, Ct] = {}
     by_sender: list[list[Path]] = []
     studies = [CtSeries().study_uid for _ in range(2)]
-    for sender in range(N_SENDERS):
+    for sender in range(n_senders):
         small = CtSeries(64, study_uid=studies[sender % 2])
         large = CtSeries(512, study_uid=small.study_uid, series_uid=small.series_uid)
         paths = [folder / f"{sender}-{number}.dcm" for number in range(n_images)]
