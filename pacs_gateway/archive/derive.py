@@ -19,7 +19,13 @@ from pacs_gateway.archive.metadata import merge, metadata_json, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
-from pacs_gateway.errors import ConflictError, InvalidInstanceError, NotFoundError, UnsupportedSyntaxError
+from pacs_gateway.errors import (
+    ConflictError,
+    InvalidInstanceError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedSyntaxError,
+)
 from pacs_gateway.imaging.thumbnail import middle_frame, thumbnail
 from pacs_gateway.index.upsert import insert
 from pacs_gateway.storage.store import ObjectStore, derived_key
@@ -73,8 +79,8 @@ class Derive:
         if row.metadata_digest is not None and row.metadata_revision == row.revision:
             try:
                 return self._store.read(derived_key(row.metadata_digest, _METADATA_NAME)), row.metadata_digest
-            except NotFoundError:
-                _log.warning("a derived object is gone; deriving it again")
+            except (NotFoundError, UnavailableError) as error:
+                _log.warning("a derived object cannot be read and is made again: %s", error)
         body = self._compose(series_key)
         return body, hashlib.sha256(body).hexdigest()
 
@@ -94,7 +100,7 @@ class Derive:
         """
         try:
             return self._store.read(derived_key(stored.digest, _THUMBNAIL_NAME))
-        except NotFoundError:
+        except (NotFoundError, UnavailableError):
             return self._make_thumbnail(stored)
 
     def series_thumbnail(self, series_key: int) -> tuple[bytes, str]:
@@ -112,8 +118,8 @@ class Derive:
                 raise NotFoundError("the series has no image")
             try:
                 return self._store.read(derived_key(row.thumbnail_digest, _THUMBNAIL_NAME)), row.thumbnail_digest
-            except NotFoundError:
-                _log.warning("a derived object is gone; deriving it again")
+            except (NotFoundError, UnavailableError) as error:
+                _log.warning("a derived object cannot be read and is made again: %s", error)
         representative = self._representative(series_key)
         if representative is None:
             raise NotFoundError("the series has no image")
@@ -152,7 +158,7 @@ class Derive:
             return {}
         try:
             body = gzip.decompress(self._store.read(derived_key(digest, _METADATA_NAME)))
-        except NotFoundError:
+        except (NotFoundError, UnavailableError):
             return {}
         return {o["00080018"]["Value"][0]: orjson.dumps(o) for o in orjson.loads(body)}
 

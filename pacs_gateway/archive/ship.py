@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
+from time import monotonic
 
-from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from pacs_gateway.archive.describe import Description
 from pacs_gateway.archive.ingest import Clock, decode_reception, describe_file, make_record, microseconds
@@ -47,6 +48,7 @@ _IDLE_S = 0.1
 _GATHER_S = 0.5
 _ADOPT_EVERY_S = 1.0
 _TROUBLE_S = 2.0
+_SAY_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,15 @@ class Shipper:
             if isinstance(error, UnavailableError | CapacityError):
                 raise error
         return len(shipped)
+
+    def backlog(self) -> tuple[int, timedelta]:
+        """Return how many instances of this node the store has not got yet, and for how long the oldest waits."""
+        mine = (instance.c.archived_at.is_(None), instance.c.spool_node == self._spool.node)
+        statement = select(func.count(), func.min(instance.c.received_at)).select_from(instance).where(*mine)
+        with self._database.read() as connection:
+            n_waiting, oldest = connection.execute(statement).one()
+        age = microseconds(self._clock()) - oldest if n_waiting else 0
+        return n_waiting, timedelta(microseconds=max(0, age))
 
     def _waiting(self) -> list[_Waiting]:
         now = self._clock()
@@ -281,6 +292,7 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
 def run_shipper(shipper: Shipper, recovery: Recovery, stop: threading.Event) -> None:
     """Ship and adopt until `stop` is set, then ship what is left and can be shipped."""
     since_adoption = _ADOPT_EVERY_S
+    said_at = -_SAY_EVERY_S
     while not stop.is_set():
         pause = _IDLE_S
         try:
@@ -290,12 +302,22 @@ def run_shipper(shipper: Shipper, recovery: Recovery, stop: threading.Event) -> 
             if shipper.ship():
                 pause = 0.0 if shipper.is_behind else _GATHER_S
         except GatewayError as error:
-            _log.warning("shipping waits: %s", error)
+            if monotonic() - said_at >= _SAY_EVERY_S:
+                said_at = monotonic()
+                _log.warning("shipping waits%s: %s", _backlog(shipper), error)
             pause = _TROUBLE_S
         since_adoption += max(pause, 0.01)
         stop.wait(pause)
     try:
         while shipper.ship():
             pass
-    except UnavailableError as error:
+    except (UnavailableError, CapacityError) as error:
         _log.warning("the store is away; what waits is shipped at the next start: %s", error)
+
+
+def _backlog(shipper: Shipper) -> str:
+    try:
+        n_waiting, age = shipper.backlog()
+    except GatewayError:
+        return ""  # the index is away, too
+    return f" with {n_waiting} instances, the oldest of them for {age.total_seconds():.0f} s"

@@ -21,6 +21,7 @@ from pacs_gateway.index.upsert import insert_of
 
 MAX_ATTEMPTS = 10
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 2.0, 3600.0
+_POSTPONED_S = 30.0
 _SECOND = 1_000_000
 
 
@@ -117,17 +118,27 @@ class JobQueue:
 
     def fail(self, failed: Job, error: str) -> None:
         """Put a job back with growing, jittered delay, or aside when it failed too often."""
-        is_dead = failed.attempts >= MAX_ATTEMPTS
+        state = JobState.DEAD if failed.attempts >= MAX_ATTEMPTS else JobState.WAITING
         backoff = min(_BACKOFF_FIRST_S * 2 ** (failed.attempts - 1), _BACKOFF_LAST_S)
-        delay = backoff * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
+        self._put_back(failed, error, state, backoff_s=backoff, attempts=failed.attempts)
+
+    def postpone(self, postponed: Job, error: str) -> None:
+        """Put a job back that could not be done because something it needs is away: that is no attempt."""
+        self._put_back(
+            postponed, error, JobState.WAITING, backoff_s=_POSTPONED_S, attempts=max(0, postponed.attempts - 1)
+        )
+
+    def _put_back(self, held: Job, error: str, state: JobState, *, backoff_s: float, attempts: int) -> None:
+        delay_s = backoff_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
 
         def put_back(connection: Connection) -> None:
             connection.execute(
                 update(job)
-                .where(job.c.id == failed.id, job.c.lease_owner == self._owner)
+                .where(job.c.id == held.id, job.c.lease_owner == self._owner)
                 .values(
-                    state=JobState.DEAD if is_dead else JobState.WAITING,
-                    run_at=self._clock(connection) + round(delay * _SECOND),
+                    state=state,
+                    attempts=attempts,
+                    run_at=self._clock(connection) + round(delay_s * _SECOND),
                     lease_owner=None,
                     lease_until=None,
                     error=error[:500],

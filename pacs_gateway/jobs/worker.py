@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from pacs_gateway.errors import GatewayError
+from pacs_gateway.errors import CapacityError, GatewayError, UnavailableError
 from pacs_gateway.jobs.queue import Job, JobQueue
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,10 @@ class Worker:
             return False
         try:
             again_at = self._handlers[job.kind](job)
+        except (UnavailableError, CapacityError) as error:
+            # An outage may last longer than a job's attempts do, and is not the job's fault.
+            _log.warning("job %s waits: %s", job.kind, error)
+            self._queue.postpone(job, f"{type(error).__name__}: {error}")
         except GatewayError as error:
             _log.warning("job %s failed (attempt %d): %s", job.kind, job.attempts, error)
             self._queue.fail(job, f"{type(error).__name__}: {error}")

@@ -4,7 +4,7 @@ import pytest
 
 from pacs_gateway.database.engine import Database
 from pacs_gateway.errors import CapacityError, GatewayError, InvalidInstanceError, UnavailableError
-from pacs_gateway.jobs.queue import Job, JobList, JobQueue, JobState, enqueue
+from pacs_gateway.jobs.queue import MAX_ATTEMPTS, Job, JobList, JobQueue, JobState, enqueue
 from pacs_gateway.jobs.worker import Worker
 from tests.support.gateways import Clock
 from tests.support.waiting import wait_until
@@ -63,6 +63,28 @@ def test_the_loop_outlives_a_queue_that_is_away(
         stop.set()
         thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("trouble", [UnavailableError("away"), CapacityError("full")])
+def test_an_outage_costs_a_job_none_of_its_attempts(
+    database: Database, queue: JobQueue, clock: Clock, trouble: GatewayError
+) -> None:
+    is_over = False
+
+    def handle(_: Job) -> None:
+        if not is_over:
+            raise trouble
+
+    ask(database, "1")
+    worker = Worker(queue, {"work": handle})
+    for _ in range(3 * MAX_ATTEMPTS):
+        assert worker.run_one()
+        assert not worker.run_one()
+        clock.move(60)
+    assert [(job.state, job.attempts) for job in JobList(database).list()] == [(JobState.WAITING, 0)]
+    is_over = True
+    assert worker.run_one()
+    assert not JobList(database).list()
 
 
 def test_a_handler_may_ask_to_run_again(database: Database, queue: JobQueue, clock: Clock) -> None:
