@@ -129,6 +129,7 @@ def _unsigned_text(raw: bytes, *, big_endian: bool) -> str:
     return str(number)
 
 
+@lru_cache(maxsize=1024)
 def number_of(text: str | None, default: int) -> int:
     """Return the first value of an integer string, or `default` where it is absent or not a number (PS3.5 6.2 IS)."""
     first = (text or "").split("\\", 1)[0].strip()

@@ -10,6 +10,7 @@ PS3.10 7.1 (File Meta Information)
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from pacs_gateway.errors import InvalidInstanceError
@@ -38,21 +39,24 @@ class FileMeta:
 
 def encode_head(meta: FileMeta) -> bytes:
     """Return preamble (zeros), magic and file meta group for `meta`."""
-    elements = [
-        _element(0x0001, b"OB", b"\x00\x01"),
-        _element(0x0002, b"UI", _uid(meta.sop_class_uid)),
-        _element(0x0003, b"UI", _uid(meta.sop_instance_uid)),
-        _element(0x0010, b"UI", _uid(meta.transfer_syntax_uid)),
-        _element(0x0012, b"UI", _uid(IMPLEMENTATION_CLASS_UID)),
-        _element(0x0013, b"SH", _text(IMPLEMENTATION_VERSION_NAME)),
-    ]
-    if meta.source_ae_title:
-        elements.append(_element(0x0016, b"AE", _text(meta.source_ae_title)))
+    before, after = _around(meta.sop_class_uid, meta.transfer_syntax_uid, meta.source_ae_title)
+    group = before + _element(0x0003, b"UI", _uid(meta.sop_instance_uid)) + after
     if meta.private:
-        elements.append(_element(0x0100, b"UI", _uid(PRIVATE_CREATOR_UID)))
-        elements.append(_element(0x0102, b"OB", meta.private + b" " * (len(meta.private) % 2)))
-    group = b"".join(elements)
+        group += _element(0x0100, b"UI", _uid(PRIVATE_CREATOR_UID))
+        group += _element(0x0102, b"OB", meta.private + b" " * (len(meta.private) % 2))
     return bytes(PREAMBLE_LENGTH) + MAGIC + _element(0x0000, b"UL", struct.pack("<L", len(group))) + group
+
+
+@lru_cache(maxsize=256)
+def _around(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str) -> tuple[bytes, bytes]:
+    """Return the elements before and behind the instance's UID: the same for all that an association brings."""
+    before = _element(0x0001, b"OB", b"\x00\x01") + _element(0x0002, b"UI", _uid(sop_class_uid))
+    after = _element(0x0010, b"UI", _uid(transfer_syntax_uid))
+    after += _element(0x0012, b"UI", _uid(IMPLEMENTATION_CLASS_UID))
+    after += _element(0x0013, b"SH", _text(IMPLEMENTATION_VERSION_NAME))
+    if source_ae_title:
+        after += _element(0x0016, b"AE", _text(source_ae_title))
+    return before, after
 
 
 def decode_head(head: bytes) -> tuple[FileMeta, int] | None:

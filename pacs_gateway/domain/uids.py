@@ -1,6 +1,7 @@
 """Unique identifiers (PS3.5 9): checked once at the edge, plain ``str`` inside."""
 
 import re
+from functools import lru_cache
 
 from pacs_gateway.errors import InvalidUidError
 
@@ -9,6 +10,8 @@ _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 MAX_UID_LENGTH = 64
 
 
+# Asked several times about each on its way in, and about a SOP class with every object.
+@lru_cache(maxsize=4096)
 def is_uid(text: str) -> bool:
     """Return whether `text` can identify an object: digits and single dots, at most 64 characters."""
     return len(text) <= MAX_UID_LENGTH and _UID.fullmatch(text) is not None and text.isascii()

@@ -1,6 +1,7 @@
 """What comes to the index: a described instance, and its attributes as column values."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pacs_gateway.domain.attributes import Attribute, of_level
 from pacs_gateway.domain.instance import InstanceRecord
@@ -34,8 +35,11 @@ def columns_of(level: Level) -> tuple[Attribute, ...]:
 def column_value(attribute: Attribute, record: InstanceRecord) -> str | int | None:
     """Return what the index keeps of an attribute: text, or a number (None where there is none) for number columns."""
     value = record.attributes.get(attribute.keyword, "")
-    if attribute.vr not in _NUMERIC_VRS:
-        return value
+    return _number(value) if attribute.vr in _NUMERIC_VRS else value
+
+
+@lru_cache(maxsize=4096)
+def _number(value: str) -> int | None:
     try:
         number = int(value.split("\\", 1)[0])
     except ValueError:

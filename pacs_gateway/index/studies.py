@@ -328,7 +328,7 @@ def _distinct(arrivals: Sequence[Arrival]) -> list[Arrival]:
     tellers: dict[tuple[str | None, ...], Arrival] = {}
     for arrival in arrivals:
         record = arrival.record
-        told = tuple(record.attributes.get(keyword) for keyword in _PARENT_KEYWORDS)
+        told = tuple(map(record.attributes.get, _PARENT_KEYWORDS))
         identity = (record.study_uid, record.series_uid, record.sop_class_uid, record.origin.facility)
         tellers.setdefault((*identity, *told), arrival)
     return list(tellers.values())
