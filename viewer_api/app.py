@@ -29,13 +29,31 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     -----
     There is no docs page: the one that the framework brings loads its scripts from another site.
     """
+    app = _application(config, gateway, needs="index", openapi_url="/api/openapi.json")
+    for module in (search, retrieve, rendered, store, health, spool, login, viewing, pages):
+        app.include_router(module.router)
+    app.mount("/static", pages.static_files())
+    return app
+
+
+def create_node_app(config: WebConfig, gateway: Gateway) -> FastAPI:
+    """Return what a node offers that serves no web: its spool to the other nodes, its health to orchestrators."""
+    app = _application(config, gateway, needs="spool", openapi_url=None)
+    for module in (health, spool):
+        app.include_router(module.router)
+    return app
+
+
+def _application(config: WebConfig, gateway: Gateway, *, needs: str, openapi_url: str | None) -> FastAPI:
+    """Return an application without routes that is ready while the gateway's `needs` is."""
     app = FastAPI(
         title="PACS gateway",
-        openapi_url="/api/openapi.json",
+        openapi_url=openapi_url,
         docs_url=None,
         redoc_url=None,
         default_response_class=Response,
     )
+    app.state.needs = needs
     app.state.config = config
     app.state.gateway = gateway
     app.state.registry = CollectorRegistry()
@@ -46,9 +64,6 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     app.add_middleware(Forwarded, trusted=config.trusted_proxies)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for module in (search, retrieve, rendered, store, health, spool, login, viewing, pages):
-        app.include_router(module.router)
-    app.mount("/static", pages.static_files())
     return app
 
 

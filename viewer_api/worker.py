@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import h11
 import uvicorn
@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacs_gateway.config import GatewayConfig
-from pacs_gateway.gateway import open_gateway
-from viewer_api.app import create_app
+from pacs_gateway.gateway import Gateway, open_gateway
+from viewer_api.app import create_app, create_node_app
 from viewer_api.config import WebConfig
 
 _GRACE_S = 30
@@ -22,10 +22,24 @@ _MAX_HEADERS_BYTES = 64 * 1024
 
 
 def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
-    """Serve on inherited listening sockets until `stop` is set and what is in flight has ended."""
+    """Serve the web on inherited listening sockets until `stop` is set and what is in flight has ended."""
+    _run(create_app, config, stop, sockets)
+
+
+def run_for_nodes(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
+    """Serve other nodes and orchestrators, as ``run`` serves the web."""
+    _run(create_node_app, config, stop, sockets)
+
+
+def _run(
+    create: Callable[[WebConfig, Gateway], ASGIApp],
+    config: GatewayConfig,
+    stop: threading.Event,
+    sockets: Sequence[socket.socket],
+) -> None:
     listening = [prepared(inherited) for inherited in sockets]
     with open_gateway(config) as gateway:
-        server = make_server(create_app(WebConfig(trusted_proxies=config.trusted_proxies), gateway))
+        server = make_server(create(WebConfig(trusted_proxies=config.trusted_proxies), gateway))
 
         def serve() -> None:
             try:

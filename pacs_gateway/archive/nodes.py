@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, delete, exists, func, select
 
@@ -27,6 +28,7 @@ from pacs_gateway.storage.store import ObjectReader
 __all__ = ["SEAL_HEADER", "TIME_HEADER", "NodeConfig", "NodeRequest", "NodeState", "Nodes"]
 
 _SECOND = 1_000_000
+_PORTS = {"http": 80, "https": 443}
 # A node that has said nothing for a minute is taken for dead; one that owes nothing is forgotten after a day.
 _SILENT_AFTER = 60 * _SECOND
 _FORGOTTEN_AFTER = 24 * 3600 * _SECOND
@@ -42,6 +44,21 @@ class NodeConfig:
     """Where other nodes reach this one; empty where there are none."""
     secret: str = field(default="", repr=False)
     """What all nodes know and nobody else; empty: nothing is fetched, and nothing given."""
+
+    @property
+    def listens_at(self) -> tuple[str, int] | None:
+        """Host and port on which a node without a web serves the others; None where there are none.
+
+        Its name may stand for several of its addresses, or for none as long as it is not up: every one is listened
+        on, unless only this machine is meant.
+        """
+        if not self.url:
+            return None
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if host not in ("localhost", "127.0.0.1", "::1"):
+            host = "::" if ":" in host else ""
+        return host, parts.port or _PORTS[parts.scheme]
 
 
 @dataclass(frozen=True, slots=True)

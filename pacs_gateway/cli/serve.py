@@ -65,7 +65,10 @@ def run(settings: Loaded, role: Role, *, demo: bool) -> None:
         password = _prepare(gateway, role, demo=demo)
     dicom = bind(config.dicom_hosts, config.dicom_port) if role in (Role.ALL, Role.DICOM) else []
     web = bind(config.web_hosts, config.web_port) if role in (Role.ALL, Role.WEB) else []
-    children = programs(role, settings.settings, dicom_sockets=dicom, web_sockets=web)
+    # The web serves the other nodes beside people; without it a process of its own does.
+    where = config.archive.node.listens_at if role is Role.DICOM else None
+    node = bind((where[0],), where[1]) if where else []
+    children = programs(role, settings.settings, dicom_sockets=dicom, web_sockets=web, node_sockets=node)
     dicom_ports = [listening.getsockname()[1] for listening in dicom]
     web_ports = [listening.getsockname()[1] for listening in web]
     _say(config, dicom_ports, web_ports, password)

@@ -25,9 +25,17 @@ class Role(StrEnum):
 
 
 def programs(
-    role: Role, settings: Settings, *, dicom_sockets: Sequence[socket.socket], web_sockets: Sequence[socket.socket]
+    role: Role,
+    settings: Settings,
+    *,
+    dicom_sockets: Sequence[socket.socket],
+    web_sockets: Sequence[socket.socket],
+    node_sockets: Sequence[socket.socket] = (),
 ) -> list[Program]:
-    """Return the children of a role, with everything they need loaded; wherever something is received, a shipper."""
+    """Return the children of a role, with everything they need loaded; wherever something is received, a shipper.
+
+    Where there are `node_sockets`, other nodes are served on them.
+    """
     children: list[Program] = []
     if role in (Role.ALL, Role.DICOM):
         children += [
@@ -37,6 +45,9 @@ def programs(
         # The web framework is not known here: what serves the web is found by name.
         serve_web: _Run = import_module("viewer_api.worker").run
         children += [_program(f"web {n}", serve_web, settings, web_sockets) for n in range(1, settings.web_workers + 1)]
+    if node_sockets:
+        serve_nodes: _Run = import_module("viewer_api.worker").run_for_nodes
+        children.append(_program("node", serve_nodes, settings, node_sockets))
     if role is not Role.WORKER:
         children.append(_program("shipper", shipper.run, settings))
     if role in (Role.ALL, Role.WORKER):

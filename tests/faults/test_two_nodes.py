@@ -3,6 +3,8 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from tests.support.dicomweb import AS_STORED, data_sets, instance_uids
 from tests.support.ports import free_port
 from tests.support.raw_sender import RawSender, StoreAnswer
-from tests.support.running_gateway import RunningGateway
+from tests.support.running_gateway import ROOT, RunningGateway, children_of
 from tests.support.scripted_peer import CT_IMAGE, EXPLICIT
 from tests.support.synthetic_ct import Ct, CtSeries
 from tests.support.waiting import wait_until
@@ -40,20 +42,24 @@ def _node(shared: Path, name: str) -> Iterator[RunningGateway]:
     folder = shared / name
     folder.mkdir()
     port = free_port()
-    settings = {
-        "PACS_DATABASE_URL": f"sqlite:///{shared / 'index.db'}",
-        "PACS_STORAGE_URL": f"file:{shared / 'objects'}",
-        "PACS_WEB_PORT": str(port),
-        "PACS_NODE_URL": f"http://127.0.0.1:{port}",
-        "PACS_NODE_SECRET": "a secret of all the nodes",
-        "PACS_AUTH": "off",
-        "PACS_DICOM_WORKERS": "1",
-    }
-    gateway = RunningGateway(folder, settings)
+    gateway = RunningGateway(folder, settings(shared, port) | {"PACS_WEB_PORT": str(port)})
     try:
         yield gateway
     finally:
         gateway.close()
+
+
+def settings(shared: Path, port: int) -> dict[str, str]:
+    """Return the settings of a node that others reach on `port`."""
+    return {
+        "PACS_DATABASE_URL": f"sqlite:///{shared / 'index.db'}",
+        "PACS_STORAGE_URL": f"file:{shared / 'objects'}",
+        "PACS_NODE_URL": f"http://127.0.0.1:{port}",
+        "PACS_NODE_SECRET": "a secret of all the nodes",
+        "PACS_UNKNOWN_DEVICES": "accept",
+        "PACS_AUTH": "off",
+        "PACS_DICOM_WORKERS": "1",
+    }
 
 
 def hold_shipper(gateway: RunningGateway) -> None:
@@ -124,3 +130,40 @@ def test_what_only_a_dead_node_has_can_be_sent_again_to_another(nodes: Nodes) ->
         wait_until(lambda: not one.spooled(), _DEADLINE_S, "the first node to drop what is kept")
         assert digests(client, series.study_uid) == {image.digest for image in images}
         assert len(instance_uids(client, series.study_uid)) == _N_IMAGES
+
+
+def test_a_node_that_only_receives_serves_what_it_has_not_shipped(tmp_path: Path) -> None:
+    series = CtSeries(64)
+    images = [series.image() for _ in range(_N_IMAGES)]
+    dicom_port, node_port = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
+    environment |= {"PYTHONPATH": str(ROOT), "PACS_DATA_DIR": str(tmp_path / "receiver")} | settings(
+        tmp_path, node_port
+    )
+    command = [sys.executable, "-m", "pacs_gateway", "serve", "--role", "dicom", "--dicom-port", str(dicom_port)]
+    with _node(tmp_path, "web") as reading, ExitStack() as stack:
+        reading.start()
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path)
+        stack.callback(process.wait, _DEADLINE_S)
+        stack.callback(process.terminate)
+        url = f"http://127.0.0.1:{node_port}"
+        wait_until(lambda: _is_ready(url), _DEADLINE_S, "the receiving node")
+        (shipper,) = (child for child in children_of(process.pid) if child.role == "shipper")
+        os.kill(shipper.pid, signal.SIGSTOP)
+        stack.callback(os.kill, shipper.pid, signal.SIGCONT)
+
+        with RawSender(dicom_port, sop_class_uid=CT_IMAGE, transfer_syntax_uid=EXPLICIT) as sender:
+            assert {sender.store(image.sop_uid, image.data_set) for image in images} == {StoreAnswer(0)}
+        with reading.client() as client:
+            wait_for_index(client, series, images)
+            assert digests(client, series.study_uid) == {image.digest for image in images}
+        for path in ("/", "/dicom-web/studies", "/login", "/api/openapi.json", "/static/portal.css"):
+            assert httpx.get(f"{url}{path}").status_code == 404, path
+        assert httpx.get(f"{url}/readyz").json()["spool"] == "ok"
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=10).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

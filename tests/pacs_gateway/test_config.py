@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pacs_gateway.access.networks import parse_address
-from pacs_gateway.config import Settings, compose, load_settings
+from pacs_gateway.config import GatewayConfig, Settings, compose, load_settings
 from pacs_gateway.errors import ConfigurationError
 from pacs_gateway.storage.s3_config import S3Config
 
@@ -164,3 +164,72 @@ def test_proxies_that_are_everybody_or_no_network_are_refused(text: str) -> None
     with pytest.raises(ConfigurationError, match="PACS_TRUSTED_PROXIES") as refusal:
         compose(load_settings(environment={"PACS_TRUSTED_PROXIES": text}).settings)
     assert "\n" not in str(refusal.value)
+
+
+def composed(**environment: str) -> GatewayConfig:
+    return compose(load_settings(environment=environment).settings)
+
+
+SECRET = "a secret of all the nodes"
+
+
+@pytest.mark.parametrize(
+    ("url", "listens_at"),
+    [
+        ("", None),
+        ("http://10.0.0.1:8080", ("", 8080)),
+        ("http://node-1.hospital.example:8080/", ("", 8080)),
+        ("http://127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("http://localhost", ("localhost", 80)),
+        ("http://[fd00::1]:8080", ("::", 8080)),
+    ],
+)
+def test_a_node_has_an_address_for_the_others(url: str, listens_at: tuple[str, int] | None) -> None:
+    node = composed(PACS_NODE_URL=url, PACS_NODE_SECRET=SECRET).archive.node
+
+    assert (node.url, node.secret, node.listens_at) == (url.rstrip("/"), SECRET, listens_at)
+    assert SECRET not in repr(node)
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "named"),
+    [
+        ("http://10.0.0.1:8080", "", "PACS_NODE_SECRET"),
+        ("", "short", "PACS_NODE_SECRET"),
+        *(
+            (url, SECRET, "PACS_NODE_URL")
+            for url in (
+                "10.0.0.1:8080",
+                "ftp://10.0.0.1",
+                "http://",
+                "http://10.0.0.1:0",
+                "http://10.0.0.1:99999",
+                "http://10.0.0.1/path",
+                "http://10.0.0.1/?query",
+                "http://user@10.0.0.1",
+                "http://[::1",
+            )
+        ),
+    ],
+)
+def test_an_address_or_secret_that_is_none_is_refused(url: str, secret: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        composed(PACS_NODE_URL=url, PACS_NODE_SECRET=secret)
+
+
+def test_the_secret_of_the_nodes_is_masked() -> None:
+    shown = load_settings(environment={"PACS_NODE_SECRET": SECRET}).shown()
+
+    assert shown["node_secret"] == ("***", "environment")
+
+
+@pytest.mark.parametrize(("limit", "kept"), [("", 10 << 30), ("1000", 1000), ("0", None)])
+def test_the_cache_has_a_limit_or_there_is_none(limit: str, kept: int | None) -> None:
+    cache = composed(PACS_CACHE_BYTES=limit).cache
+
+    assert (cache.limit_bytes if cache else None) == kept
+
+
+def test_success_may_have_to_wait_for_the_object_store() -> None:
+    assert not composed().archive.is_object_first
+    assert composed(PACS_ACK="object").archive.is_object_first

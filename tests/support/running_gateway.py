@@ -24,7 +24,7 @@ AE_TITLE = "PACSGW"
 START_DEADLINE_S = 60.0
 _END_DEADLINE_S = 60.0
 _CLI_DEADLINE_S = 120.0
-_ROLES = frozenset({"dicom", "web", "shipper", "worker"})
+_ROLES = frozenset({"dicom", "web", "node", "shipper", "worker"})
 _PORT = re.compile(r"^(DICOM|Web) .*:(\d+)/?$", re.MULTILINE)
 
 
@@ -101,9 +101,7 @@ class RunningGateway:
 
     def children(self, role: str = "") -> list[Child]:
         """Return the running processes of a role, or of all."""
-        pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        found = [Child(int(pid), _role_of(int(pid))) for pid in pids]
-        return [child for child in found if child.role and role in ("", child.role)]
+        return [child for child in children_of(self.pid) if role in ("", child.role)]
 
     def kill_all(self) -> None:
         """Kill every process at once, as a power cut would."""
@@ -202,6 +200,13 @@ def running_gateway(
         yield gateway
     finally:
         gateway.close()
+
+
+def children_of(pid: int) -> list[Child]:
+    """Return the running processes of a supervisor."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    found = [Child(int(child), _role_of(int(child))) for child in pids]
+    return [child for child in found if child.role]
 
 
 def _role_of(pid: int) -> str:

@@ -19,11 +19,12 @@ async def alive() -> Response:
 def ready(request: Request) -> Response:
     """Say whether this process can do its work; with ``all`` in the query, whether every role can.
 
-    The web needs the index. A stopped object store does not take a node out: what is in the spool is served, and
-    everything else answers again when the store does.
+    The web needs the index, a node without one its spool. A stopped object store does not take a node out: what is in
+    the spool is served, and everything else answers again when the store does.
     """
     states = gateway_of(request).readiness()
-    needed = states if "all" in request.query_params else {"index": states.get("index", "down")}
+    need: str = request.app.state.needs
+    needed = states if "all" in request.query_params else {need: states.get(need, "down")}
     is_ready = all(state == "ok" for state in needed.values())
     return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
 

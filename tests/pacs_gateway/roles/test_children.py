@@ -1,5 +1,6 @@
 """Each role of a node consists of its processes."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,10 @@ def test_each_role_has_its_children(tmp_path: Path, role: Role, names: list[str]
     settings = load_settings(flags=flags, environment={}).settings
     children = programs(role, settings, dicom_sockets=[], web_sockets=[])
     assert [program.name for program in children] == names
+
+
+def test_a_node_without_a_web_serves_the_others_by_a_process_of_its_own(tmp_path: Path) -> None:
+    settings = load_settings(flags={"data_dir": tmp_path, "dicom_workers": 1}, environment={}).settings
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        children = programs(Role.DICOM, settings, dicom_sockets=[], web_sockets=[], node_sockets=[listening])
+    assert [program.name for program in children] == ["dicom 1", "node", "shipper"]
