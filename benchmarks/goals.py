@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import large, study
-from benchmarks.measurement import SECONDS, Subject
+from benchmarks import large, start, study
+from benchmarks.measurement import OURS, SECONDS, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,29 @@ class Goal:
     theirs: Figure | None = None
 
 
-def _against(number: str, limit: float, side: str, *works: str) -> tuple[Goal, ...]:
-    return tuple(Goal(number, Figure(Subject("gateway", work)), limit, Figure(Subject(side, work))) for work in works)
+_ON_S3 = ("minio", "seaweedfs")
+_METADATA = tuple(f"metadata/{encoding}/{state}" for encoding in ("identity", "gzip") for state in ("cold", "warm"))
+_LARGE = tuple(f"{large.PREFIX}{way}" for way in large.WAYS)
+
+
+def _against(number: str, limit: float, side: str, *works: str, ours: str = OURS) -> tuple[Goal, ...]:
+    return tuple(Goal(number, Figure(Subject(ours, work)), limit, Figure(Subject(side, work))) for work in works)
 
 
 def _against_one_association(number: str, *works: str) -> tuple[Goal, ...]:
-    one = Figure(Subject("gateway", "ct/1"))
-    return tuple(Goal(number, Figure(Subject("gateway", work)), 1.0, one) for work in works)
+    one = Figure(Subject(OURS, "ct/1"))
+    return tuple(Goal(number, Figure(Subject(OURS, work)), 1.0, one) for work in works)
 
 
-def _growth(number: str, limit_mib: float, *works: str) -> tuple[Goal, ...]:
-    return tuple(Goal(number, Figure(Subject("gateway", work), "growth_mib"), limit_mib) for work in works)
+def _backlog(number: str, limit: float, side: str, *works: str) -> tuple[Goal, ...]:
+    """Hold the time until all is archived, counted from the first byte sent, against the time of sending."""
+    return tuple(
+        Goal(number, Figure(Subject(side, work), "archived_s"), limit, Figure(Subject(side, work))) for work in works
+    )
+
+
+def _growth(number: str, limit_mib: float, *works: str, ours: str = OURS) -> tuple[Goal, ...]:
+    return tuple(Goal(number, Figure(Subject(ours, work), "growth_mib"), limit_mib) for work in works)
 
 
 GOALS: tuple[Goal, ...] = (
@@ -46,10 +58,17 @@ GOALS: tuple[Goal, ...] = (
     *_against_one_association("p2", "ct/4", "ct/16"),
     *_against("p2", 1.0, "storescp", "ct/4"),
     *_against("p3", 0.33, "orthanc", "tiny/1", "tiny/4"),
-    *_against("p6", 0.1, "orthanc", *(f"metadata/{e}/{s}" for e in ("identity", "gzip") for s in ("cold", "warm"))),
+    *(goal for side in _ON_S3 for goal in _against("p4", 1.3, OURS, "ct/1", "ct/4", ours=side)),
+    *(goal for side in _ON_S3 for goal in _backlog("p4", 2.0, side, "ct/1", "ct/4")),
+    *_against("p6", 0.1, "orthanc", *_METADATA),
+    *_against("p6", 0.1, "orthanc", *_METADATA, ours="minio"),
     *_against("p7", 1.0, "orthanc", study.WORK),
+    *_against("p7", 1.0, "orthanc", study.WORK, ours="minio"),
     *_growth("p7", 64, study.WORK),
-    *_growth("p11", 64, *(f"{large.PREFIX}{way}" for way in large.WAYS)),
+    *_growth("p7", 64, study.WORK, ours="minio"),
+    *_growth("p11", 64, *_LARGE),
+    *_growth("p11", 64, *_LARGE, ours="minio"),
+    *(Goal("p13", Figure(Subject(OURS, work)), 5) for work in start.WORKS),
 )
 NUMBERS = tuple(dict.fromkeys(goal.number for goal in GOALS))
 

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmarks.measurement import Failure, Measurement, Result, Subject
 from benchmarks.multiframe import FRAME_BYTES, Multiframe
 from benchmarks.process import BenchmarkError
 from benchmarks.receive import send
-from benchmarks.receivers import Gateway
+from benchmarks.receivers import GATEWAYS, Gateway
 from benchmarks.web import bodies, pieces_of
 from pacs_gateway.dicomweb.multipart import closing, new_boundary, part_header
 from pacs_gateway.domain.part10 import decode_head
@@ -160,18 +161,20 @@ WAYS = tuple(_WAYS)
 
 def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, _n_runs: int) -> Iterator[Result]:
     """Send and fetch the object in each of the ways that `subjects` name, once: a peak is no matter of chance."""
-    wanted = list(subjects)
-    ways = [subject.work.removeprefix(PREFIX) for subject in wanted]
     n_frames = max(_N_SMALL_FRAMES, round(_N_FRAMES * scale))
-    folder = cache / "runs" / "large"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with Gateway(folder) as gateway:
-            yield from _run(gateway, ways, n_frames)
-    except BenchmarkError as error:
-        yield from (Failure(subject, str(error)) for subject in wanted)
-    finally:
+    by_side: dict[str, list[Subject]] = defaultdict(list)
+    for subject in subjects:
+        by_side[subject.side].append(subject)
+    for side, wanted in by_side.items():
+        folder = cache / "runs" / side
         shutil.rmtree(folder, ignore_errors=True)
+        try:
+            with GATEWAYS[side](folder) as gateway:
+                yield from _run(gateway, [subject.work.removeprefix(PREFIX) for subject in wanted], n_frames)
+        except BenchmarkError as error:
+            yield from (Failure(subject, str(error)) for subject in wanted)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(gateway: Gateway, ways: Iterable[str], n_frames: int) -> Iterator[Measurement]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from benchmarks.process import Usage
 
 SECONDS = "seconds"
+OURS = "gateway"
+"""The side that is the gateway as it comes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,20 @@ class Program:
         self.stop()
 
     def stop(self) -> None:
-        """Ask the program to end and wait for it; one that does not end is killed."""
+        """Ask the program to end and wait for it; one that does not end is killed. Idempotent."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """End all of its processes as a power cut would."""
+        for pid in [self._process.pid, *_family(self._process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
 
     def wait_for(self, what: str, condition: Callable[[], bool], deadline_s: float) -> float:
         """Return how many seconds it took until `condition` held.

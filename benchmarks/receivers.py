@@ -8,12 +8,14 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import ClassVar, Self
 
 from benchmarks.process import DCMTK_ENVIRONMENT, MissingProgramError, Program, find_program
+from tests.support import object_servers
+from tests.support.object_servers import ObjectServer
 
 HOST = "127.0.0.1"
 _START_S = 180.0
@@ -93,7 +95,11 @@ class Receiver(ABC):
         return {}
 
     def _is_ready(self) -> bool:
-        return _answers_echo(self.dicom_port)
+        return self._answers_echo()
+
+    def _answers_echo(self) -> bool:
+        command = [find_program("echoscu"), "-to", "2", "-aec", "PACSGW", HOST, str(self.dicom_port)]
+        return subprocess.run(command, capture_output=True).returncode == 0
 
     def _answers(self, path: str) -> bool:
         try:
@@ -140,6 +146,11 @@ class Gateway(Receiver):
     def _data(self) -> Path:
         return self.folder / "data"
 
+    @staticmethod
+    def index_in(folder: Path) -> Path:
+        """Return where the index of an installation in `folder` is."""
+        return folder / "data" / "index.db"
+
     def _command(self) -> Sequence[object]:
         ports = ("--dicom-port", self.dicom_port, "--web-port", self.web_port)
         return (sys.executable, "-m", "pacs_gateway", "--data-dir", self._data, "serve", *ports)
@@ -152,8 +163,66 @@ class Gateway(Receiver):
 
     def _has_jobs(self) -> bool:
         # Asked of the database itself: `jobs list` would start an interpreter each time and keep the machine busy.
-        with closing(sqlite3.connect(f"file:{self._data / 'index.db'}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{self.index_in(self.folder)}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT 1 FROM job LIMIT 1").fetchone() is not None
+
+
+class _S3Gateway(Gateway):
+    """The gateway with its objects in an S3 server of its own, on the same disk as the others."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = self._make_server(folder / "s3")
+        # The same at every start: what it keeps is to be found again.
+        self._server.access_key, self._server.secret_key = "benchmark", "benchmark-secret"
+        with ExitStack() as stack:
+            self._server.start()
+            stack.callback(self._server.stop)
+            super().__init__(folder)
+            self._stopping_server = stack.pop_all()
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._stopping_server:
+            super().__exit__()
+
+    @classmethod
+    @abstractmethod
+    def _make_server(cls, folder: Path) -> ObjectServer: ...
+
+    def _environment(self) -> Mapping[str, str]:
+        place = {"PACS_STORAGE_URL": "s3://benchmark"}
+        return {**super()._environment(), **self._server.settings(), **place}
+
+
+class MinioGateway(_S3Gateway):
+    """The gateway with MinIO."""
+
+    name = "minio"
+    title = "gateway on MinIO"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return MinIO's version."""
+        return _first_line([_beside_us("minio"), "--version"], lambda line: f"MinIO {line.split()[2]}")
+
+    @classmethod
+    def _make_server(cls, folder: Path) -> ObjectServer:
+        return object_servers.minio(folder)
+
+
+class SeaweedGateway(_S3Gateway):
+    """The gateway with SeaweedFS."""
+
+    name = "seaweedfs"
+    title = "gateway on SeaweedFS"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return SeaweedFS's version."""
+        return _first_line([_beside_us("weed"), "version"], lambda line: f"SeaweedFS {line.split()[2]}")
+
+    @classmethod
+    def _make_server(cls, folder: Path) -> ObjectServer:
+        return object_servers.seaweedfs(folder)
 
 
 class Orthanc(Receiver):
@@ -222,11 +291,17 @@ class Storescp(Receiver):
         return DCMTK_ENVIRONMENT
 
 
-RECEIVERS: Mapping[str, type[Receiver]] = {side.name: side for side in (Gateway, Orthanc, Storescp)}
+GATEWAYS: Mapping[str, type[Gateway]] = {side.name: side for side in (Gateway, MinioGateway, SeaweedGateway)}
+RECEIVERS: Mapping[str, type[Receiver]] = {**GATEWAYS, **{side.name: side for side in (Orthanc, Storescp)}}
 
 
 def _orthanc() -> str:
     return find_program("Orthanc", "/usr/sbin")
+
+
+def _beside_us(name: str) -> str:
+    """Return where an object server is that may have been installed beside our interpreter."""
+    return find_program(name, str(Path(sys.prefix) / "bin"))
 
 
 def _first_line(command: Sequence[str], shown: Callable[[str], str]) -> str:
@@ -237,11 +312,6 @@ def _first_line(command: Sequence[str], shown: Callable[[str], str]) -> str:
 def _clean_environment() -> dict[str, str]:
     """Return our environment without settings that would change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
-
-
-def _answers_echo(port: int) -> bool:
-    command = [find_program("echoscu"), "-to", "2", "-aec", "PACSGW", HOST, str(port)]
-    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def _free_ports(n_ports: int) -> list[int]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from benchmarks.goals import Figure, Goal
-from benchmarks.measurement import SECONDS, Failure, Measurement, Result, Subject
+from benchmarks.measurement import OURS, SECONDS, Failure, Measurement, Result, Subject
 from benchmarks.receivers import RECEIVERS
 
 _GOAL_HEAD = ("goal", "work", "gateway", "against", "its figure", "ratio", "limit", "met")
@@ -116,14 +116,15 @@ def _goal_rows(session: Session) -> Iterable[Sequence[str]]:
 
 
 def _named(figure: Figure) -> str:
-    """Return the work, and which of its figures where that is not the time."""
+    """Return the work, which of its figures where that is not the time, and who did it where that is not plainly us."""
     what = "" if figure.name == SECONDS else f" {figure.name.rpartition('_')[0]}"
-    return f"{figure.subject.work}{what}"
+    side = figure.subject.side
+    return f"{figure.subject.work}{what}{'' if side == OURS else f', {RECEIVERS[side].title}'}"
 
 
 def _opponent(ours: Figure, theirs: Figure) -> str:
     if theirs.subject.side == ours.subject.side:
-        return f"itself, {_named(theirs)}"
+        return f"itself, {theirs.subject.work}"
     return RECEIVERS[theirs.subject.side].title
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import metadata, receive, study
+from benchmarks import metadata, receive, start, study
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -13,13 +13,28 @@ from benchmarks.receivers import RECEIVERS
 pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("orthanc"), pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("side", RECEIVERS)
+_NEEDS = {"minio": [pytest.mark.peer("minio")], "seaweedfs": [pytest.mark.peer("seaweedfs")]}
+
+
+@pytest.mark.parametrize("side", [pytest.param(side, marks=_NEEDS.get(side, [])) for side in RECEIVERS])
 def test_receiving_is_measured_and_checked(tmp_path: Path, side: str) -> None:
     measured = receive.measure(Subject(side, "tiny/4"), tmp_path, scale=0.002)
 
     assert 0 < measured.seconds <= measured.facts["indexed_s"] <= measured.facts["archived_s"]
     assert measured.facts["rss_mib"] > 0
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_starting_is_measured_after_an_orderly_end_and_after_a_kill(tmp_path: Path) -> None:
+    subjects = [Subject("gateway", work) for work in start.WORKS]
+
+    results = list(start.measure_all(subjects, tmp_path, scale=0.001, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    for result in results:
+        assert isinstance(result, Measurement), result
+        assert result.seconds == max(result.facts["echo_s"], result.facts["ready_s"])
+        assert result.facts["cpu_s"] > 0
 
 
 def test_metadata_is_measured_first_and_later(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ class ObjectServer:
 def minio(folder: Path, *, tls: bool = False) -> ObjectServer:
     """Return a MinIO that has not been started."""
     certificates = folder / "certs"
-    certificates.mkdir(parents=True)
+    certificates.mkdir(parents=True, exist_ok=True)
     certificate = _make_certificate(certificates) if tls else None
 
     def command(server: ObjectServer) -> Sequence[str]:
@@ -177,7 +177,7 @@ def minio(folder: Path, *, tls: bool = False) -> ObjectServer:
 def seaweedfs(folder: Path) -> ObjectServer:
     """Return a SeaweedFS that has not been started: master, volumes, filer and S3 in one process."""
     objects = folder / "objects"
-    objects.mkdir(parents=True)
+    objects.mkdir(parents=True, exist_ok=True)
 
     def command(server: ObjectServer) -> Sequence[str]:
         identity = {
