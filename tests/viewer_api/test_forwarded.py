@@ -154,7 +154,7 @@ def test_addresses_in_answers_are_those_the_caller_can_reach(site: Site) -> None
 
 def test_a_session_opened_by_tls_at_the_proxy_never_leaves_without_it(site: Site) -> None:
     headers = {PROTO: "https", HOST: "pacs.example.org", "Origin": "https://pacs.example.org"}
-    with httpx.Client(base_url=site.url, headers=headers) as client:
+    with httpx.Client(base_url=site.url, headers=headers, timeout=30) as client:
         answer = client.post("/login", data={"name": "boss", "password": PASSWORD})
     assert answer.status_code == 303
     cookie = answer.headers["set-cookie"]
@@ -164,7 +164,8 @@ def test_a_session_opened_by_tls_at_the_proxy_never_leaves_without_it(site: Site
 
 def test_a_page_of_another_site_is_still_foreign(site: Site) -> None:
     headers = {HOST: "pacs.example.org", "Origin": "https://evil.example.org"}
-    answer = httpx.post(f"{site.url}/login", headers=headers, data={"name": "boss", "password": PASSWORD})
+    form = {"name": "boss", "password": PASSWORD}
+    answer = httpx.post(f"{site.url}/login", headers=headers, data=form, timeout=30)
     assert answer.status_code == 403
 
 
