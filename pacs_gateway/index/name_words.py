@@ -4,7 +4,7 @@
 its words answers in milliseconds (performance.md, Searching).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, RowMapping, select, update
 
@@ -13,18 +13,17 @@ from pacs_gateway.domain.names import words
 from pacs_gateway.index.upsert import insert_ignoring
 
 
-def add(connection: Connection, study_row: RowMapping, names: Iterable[str]) -> None:
-    """Make a study findable by the words of `names` and of its patient's name."""
-    own = connection.execute(
-        select(patient.c.patient_name).where(patient.c.id == study_row["patient_key"])
-    ).scalar_one()
-    _insert(connection, [study_row], [own, *names])
+def add(connection: Connection, named: Sequence[tuple[RowMapping, Sequence[str]]]) -> None:
+    """Make studies findable by the words of the names beside them and of their patients' names."""
+    keys = {row["patient_key"] for row, _ in named}
+    own = dict(connection.execute(select(patient.c.id, patient.c.patient_name).where(patient.c.id.in_(keys))).all())
+    _insert(connection, [(row, [own[row["patient_key"]], *names]) for row, names in named])
 
 
 def add_for_patient(connection: Connection, patient_key: int, name: str) -> None:
     """Make all studies of a patient findable by a name that was not known before."""
     rows = connection.execute(select(study).where(study.c.patient_key == patient_key)).mappings().all()
-    _insert(connection, rows, [name])
+    _insert(connection, [(row, [name]) for row in rows])
 
 
 def move(connection: Connection, study_row: RowMapping) -> None:
@@ -36,13 +35,15 @@ def move(connection: Connection, study_row: RowMapping) -> None:
     )
 
 
-def _insert(connection: Connection, studies: Iterable[RowMapping], names: Iterable[str]) -> None:
-    found = sorted({word for name in names for word in words(name)})
+def _insert(connection: Connection, named: Sequence[tuple[RowMapping, Sequence[str]]]) -> None:
     rows = [
         {"word": word, "study_key": row["id"], "study_date": row["study_date"], "study_time": row["study_time"]}
-        for row in studies
-        for word in found
+        for row, names in named
+        for word in {word for name in names for word in words(name)}
     ]
     if rows:
+        # In one order for all writers, so that none waits for another in a circle.
+        found = sorted({row["word"] for row in rows})
+        rows.sort(key=lambda row: (row["word"], row["study_key"]))
         connection.execute(insert_ignoring(connection, vocabulary), [{"word": word} for word in found])
         connection.execute(insert_ignoring(connection, patient_word), rows)

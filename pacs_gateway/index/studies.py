@@ -135,7 +135,7 @@ class Parents:
         fresh = {uid: group for uid, group in by_study.items() if uid not in self._studies}
         if fresh:
             self._make_studies(fresh)
-        for uid, group in known.items():
+        for uid, group in sorted(known.items()):
             self._complete_study(uid, [arrival.record for arrival in group])
         self._ensure_series(tellers)
 
@@ -189,14 +189,14 @@ class Parents:
         statement = insert_ignoring(self._connection, study).returning(study.c.study_uid)
         made = {row[0] for row in self._connection.execute(statement, rows)}
         self._read_studies(fresh)
-        for uid, group in fresh.items():
-            records = [a.record for a in group]
+        records = {uid: [a.record for a in fresh[uid]] for uid in sorted(fresh)}
+        names = {uid: [r.attributes.get("PatientName", "") for r in records[uid]] for uid in sorted(made)}
+        name_words.add(self._connection, [(self._studies[uid], names[uid]) for uid in names])
+        for uid, told in records.items():
             if uid in made:
-                names = [r.attributes.get("PatientName", "") for r in records]
-                name_words.add(self._connection, self._studies[uid], names)
-                self._flag_other_patients(uid, records)
+                self._flag_other_patients(uid, told)
             else:
-                self._complete_study(uid, records)
+                self._complete_study(uid, told)
 
     def _complete_study(self, uid: str, records: Sequence[InstanceRecord]) -> None:
         """Fill what is blank; let the first image object define; flag what disagrees."""

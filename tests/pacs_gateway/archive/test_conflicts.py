@@ -1,5 +1,6 @@
 """Several contents under one UID: other encodings are no conflict, other contents are kept and decided about."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -44,18 +45,20 @@ def disputed(gateway: Gateway) -> Version:
 
 
 @pytest.mark.parametrize(
-    ("ds", "syntax"),
+    ("make", "syntax"),
     [
-        (image(), ImplicitVRLittleEndian),
-        (image(), ExplicitVRBigEndian),
-        (rle(), RLELossless),
-        (jpeg2000(), JPEG2000Lossless),
+        (image, ImplicitVRLittleEndian),
+        (image, ExplicitVRBigEndian),
+        (rle, RLELossless),
+        (jpeg2000, JPEG2000Lossless),
     ],
     ids=["implicit", "big endian", "RLE", "JPEG 2000"],
 )
-def test_other_encodings_of_one_image_are_no_conflict(gateway: Gateway, ds: Dataset, syntax: str) -> None:
+def test_other_encodings_of_one_image_are_no_conflict(
+    gateway: Gateway, make: Callable[[], Dataset], syntax: str
+) -> None:
     put(gateway, image())
-    assert put(gateway, ds, syntax).outcome is Outcome.PENDING
+    assert put(gateway, make(), syntax).outcome is Outcome.PENDING
     work_all(gateway)
     assert gateway.archive.conflicts.list() == ()
     assert study_values(gateway)[0]["NumberOfStudyRelatedInstances"] == "1"

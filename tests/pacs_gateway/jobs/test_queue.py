@@ -1,3 +1,4 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.jobs import event
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.jobs.queue import MAX_ATTEMPTS, Job, JobList, JobQueue, JobState, announce, enqueue, prune_events
-from tests.support.gateways import Clock
+from tests.support.gateways import Clock, open_database
 
 
 @pytest.fixture
@@ -158,19 +159,42 @@ def test_asking_for_a_dead_job_gives_it_another_chance(
     assert leased(queue).attempts == 1
 
 
-def test_no_job_is_run_by_two_workers(database: Database, clock: Clock) -> None:
+def test_no_job_is_run_by_two_workers(database_url: str, database: Database, clock: Clock) -> None:
     ask(database, clock, *(str(n) for n in range(40)))
 
     def work(owner: str) -> list[str]:
-        queue, keys = JobQueue(database, owner=owner, clock=clock.shared), []
+        mine, keys = open_database(database_url), []
+        queue = JobQueue(mine, owner=owner, clock=clock.shared)
         while (job := queue.lease(("derive",))) is not None:
             keys.append(job.key)
             queue.finish(job)
+        mine.close()
         return keys
 
     with ThreadPoolExecutor(4) as pool:
         done = [key for keys in pool.map(work, "abcd") for key in keys]
     assert sorted(done, key=int) == [str(n) for n in range(40)]
+
+
+def test_a_lease_is_held_by_one_worker_while_others_look_for_jobs(
+    database_url: str, database: Database, clock: Clock
+) -> None:
+    ask(database, clock, *(str(n) for n in range(20)))
+    meeting = threading.Barrier(6)
+
+    def take(owner: str) -> list[int]:
+        mine = open_database(database_url)
+        queue = JobQueue(mine, owner=owner, clock=clock.shared)
+        meeting.wait(30)
+        taken = []
+        while (job := queue.lease(("derive",))) is not None:
+            taken.append(job.id)
+        mine.close()
+        return taken
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = [job for jobs in pool.map(take, "abcdef") for job in jobs]
+    assert len(taken) == len(set(taken)) == 20
 
 
 def test_events_are_written_once_per_subject_and_pruned(database: Database) -> None:
