@@ -200,7 +200,7 @@ class Nodes:
             read_at, urls = self._urls
         if node_id not in urls or monotonic() - read_at > _URL_KEPT_S:
             with self._database.read() as connection:
-                urls = dict(connection.execute(select(node.c.id, node.c.url)).tuples().all())
+                urls = {row.id: row.url for row in connection.execute(select(node))}
             with self._lock:
                 self._urls = monotonic(), urls
         return urls.get(node_id, "")

@@ -95,7 +95,7 @@ def _nodes(gateway: Gateway) -> Iterator[Finding]:
             advice.append(f"last heard of: {_shown(node.heartbeat_at)}; start it")
         if node.oldest_unshipped_at is not None and gateway.clock() - node.oldest_unshipped_at > _UNSHIPPED_TOO_LONG:
             since = _shown(node.oldest_unshipped_at)
-            advice.append(f"{node.n_unshipped} instances are only in its spool, the oldest since {since}")
+            advice.append(f"only its spool has {node.n_unshipped} of the instances, the oldest since {since}")
         yield Finding(f"node {node.id or 'unknown'}", not advice, "; ".join(advice))
 
 

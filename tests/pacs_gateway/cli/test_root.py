@@ -12,6 +12,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from pacs_gateway.cli.root import hoisted, run
 from tests.support.builders import Identity, encode, image, part10, report, uid
+from tests.support.gateways import Clock, open_test_gateway, put
 
 ROOT = Path(__file__).parents[3]
 
@@ -157,6 +158,21 @@ def test_storage_settings_migrations_and_health_are_told(shell: Shell) -> None:
     assert well["index schema"]
     assert well["index"]
     assert well["object store"]
+
+
+def test_doctor_names_a_silent_node_and_what_only_it_has(shell: Shell, tmp_path: Path) -> None:
+    clock = Clock()
+    (tmp_path / "data").mkdir()
+    with open_test_gateway(tmp_path / "data", clock=clock) as gateway:
+        put(gateway, image())
+        gateway.archive.nodes.beat()
+        name = f"node {gateway.archive.nodes.id}"
+    findings = shell.facts("doctor", status=1)
+    assert isinstance(findings, list)
+    (finding,) = [finding for finding in findings if finding["subject"] == name]
+    assert not finding["well"]
+    assert "start it" in finding["advice"]
+    assert "only its spool has 1" in finding["advice"]
 
 
 def test_doctor_says_what_to_do_about_a_missing_index(shell: Shell) -> None:

@@ -21,7 +21,7 @@ from pacs_gateway.domain.query import Query
 from pacs_gateway.index.rows import Outcome
 from pacs_gateway.index.search import find
 from pacs_gateway.index.writer import BatchHooks, IndexWriter
-from tests.pacs_gateway.index.records import KEY_OBJECT, SR, arrival, record, write, write_arrivals
+from tests.pacs_gateway.index.records import KEY_OBJECT, NODE, SR, arrival, record, write, write_arrivals
 from tests.support.gateways import migrated_database, open_database
 
 
@@ -70,6 +70,43 @@ def test_an_arrival_that_is_written_twice_keeps_its_bytes(database: Database) ->
     assert write_arrivals(database, [mine]).superfluous == ()
     assert write_arrivals(database, [mine]).superfluous == ()
     assert write_arrivals(database, [mine, later]).superfluous == ("p/later.dcm",)
+
+
+def place(database: Database) -> tuple[str | None, str | None, int | None]:
+    with database.read() as connection:
+        columns = (instance.c.spool_entry, instance.c.spool_node, instance.c.archived_at)
+        entry, node, archived_at = connection.execute(select(*columns)).one()
+    return entry, node, archived_at
+
+
+OTHER_NODE = "00000000000000bb"
+
+
+def test_a_row_names_the_bytes_of_whoever_acknowledged_last(database: Database) -> None:
+    assert write_arrivals(database, [arrival(record(), "p/mine.dcm")]).superfluous == ()
+    again = [arrival(record(), f"q/{n}.dcm", node=OTHER_NODE) for n in (1, 2)]
+    assert write_arrivals(database, again).superfluous == ("q/2.dcm",)
+    assert place(database) == ("q/1.dcm", OTHER_NODE, None)
+    assert write_arrivals(database, again[:1]).superfluous == ()
+
+
+@pytest.mark.parametrize("node", [NODE, OTHER_NODE])
+def test_what_is_archived_already_needs_no_entry(database: Database, node: str) -> None:
+    archived = arrival(record(), "q/archived.dcm", node=node, archived_at=7)
+    assert write_arrivals(database, [archived]).superfluous == ("q/archived.dcm",)
+    assert place(database) == (None, None, 7)
+    assert write_arrivals(database, [archived]).superfluous == ("q/archived.dcm",)
+    assert write_arrivals(database, [arrival(record(), "p/mine.dcm")]).superfluous == ("p/mine.dcm",)
+    assert place(database) == (None, None, 7)
+
+
+@pytest.mark.parametrize("node", [NODE, OTHER_NODE])
+def test_what_is_archived_now_takes_the_place_of_what_waits(database: Database, node: str) -> None:
+    write_arrivals(database, [arrival(record(), "p/mine.dcm")])
+    archived = arrival(record(), "q/archived.dcm", node=node, archived_at=7)
+    assert write_arrivals(database, [archived]).superfluous == ("q/archived.dcm",)
+    assert place(database) == (None, None, 7)
+    assert_counts(database)
 
 
 def test_one_uid_in_two_series_is_kept_twice_and_shown_once(database: Database) -> None:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
+from pacs_gateway.access import Scope
+from pacs_gateway.database.schema.archive import node as nodes_table
 from pacs_gateway.errors import NotFoundError
+from pacs_gateway.gateway import open_gateway
 from pacs_gateway.storage.remote_spool import RemoteSpool
 from pacs_gateway.storage.seal import SEAL_HEADER, TIME_HEADER, NodeRequest, seal
-from tests.support.builders import image, part10
-from tests.support.gateways import ship_all
+from tests.support.builders import image, part10, uid
+from tests.support.gateways import gateway_config, ship_all
 from tests.viewer_api.site import Site, open_site
 
 SECRET = "a secret of all the nodes"
@@ -51,6 +55,20 @@ def test_a_node_reads_what_another_has_not_shipped(node: Site) -> None:
         assert reader.read(0, len(content)) == content  # came with the first answer
         with pytest.raises(NotFoundError), spool.open(node.url, f"{file.parent.name}/{file.name}"):
             pass
+
+
+def test_another_node_of_the_installation_finds_its_way(node: Site, tmp_path: Path) -> None:
+    at = {"id": node.gateway.archive.nodes.id, "url": node.url, "heartbeat_at": 0}
+    node.gateway.database.transact(lambda connection: connection.execute(insert(nodes_table).values(at)))
+    shared = {
+        "database_url": str(node.gateway.config.database.url),
+        "storage_url": f"file:{node.gateway.config.objects}",
+        "node_secret": SECRET,
+    }
+    with open_gateway(gateway_config(tmp_path / "other", **shared)) as other:
+        (stored,) = other.archive.retrieve.instances(Scope(None), study_uid=uid(1))
+        assert b"".join(other.archive.retrieve.stream(stored)) == entry(node).read_bytes()
+        assert other.archive.retrieve.thumbnail(Scope(None), study_uid=uid(1)).body[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize(
