@@ -3,8 +3,9 @@
 One thread watches all of them, so that a connection that says nothing costs a descriptor and a small buffer, never a
 thread. Honest peers are never refused by their address (many share one behind NAT): at a cap the oldest connection
 that is not quite new makes room. Several processes share the listening socket; each accepts only while it has room
-for another association, so the others take what it leaves (promises A2, R13, B6). A connection from a trusted proxy
-begins with the header that says whose it is; from then on it is that caller's, here and everywhere.
+for another association, and steps back the longer the more it serves, so the others take what it leaves (promises A2,
+R13, B6). A connection from a trusted proxy begins with the header that says whose it is; from then on it is that
+caller's, here and everywhere.
 """
 
 import errno
@@ -42,6 +43,12 @@ _READ_BYTES = 64 * 1024
 _FRESH_S = 0.25
 # Its request usually comes with the packet that completes the connection: so long a place is kept for it.
 _PROMISING_S = 0.05
+# For each association that a process serves, up to five, a sibling with fewer gets so much of a lead: one that serves
+# three of four has its interpreter busy while the other's processor idles.
+_LEAD_S = 0.001
+_MOST_LEADS = 5
+# A lead that was given counts so long; then the sibling has had its chance.
+_LEAD_COUNTS_S = 0.05
 # Out of descriptors or memory: leave the backlog alone for a moment.
 _BACK_OFF_S = 0.25
 # A balancer that is set up wrongly would fill the log with each of its connections.
@@ -93,6 +100,7 @@ class Door:
         self._n_associations = 0
         self._is_accepting = False
         self._paused_until = 0.0
+        self._lead_given_at = float("-inf")
         self._warned_at = float("-inf")
         self._resume_at: float | None = None
         """When to look at the listeners again; None while they are watched, or until an association ends."""
@@ -126,7 +134,7 @@ class Door:
         elif key.fileobj is self._left:
             self._n_associations -= len(self._left.recv(_READ_BYTES))
             self._admit_waiting()
-        elif isinstance(key.fileobj, socket.socket):
+        elif isinstance(key.fileobj, socket.socket) and not self._gives_lead():
             self._accept(key.fileobj)
 
     def _watch_listeners(self) -> None:
@@ -158,6 +166,22 @@ class Door:
             if free <= 0:
                 self._paused_until = self._resume_at = newest.opened_at + _PROMISING_S
                 return False
+        return True
+
+    def _gives_lead(self) -> bool:
+        """Return whether a sibling that serves less may be first to take the connection that waits."""
+        now = monotonic()
+        if now < self._lead_given_at + _LEAD_COUNTS_S:
+            self._lead_given_at = float("-inf")
+            return False
+        n_opening = len(self._half_open) + len(self._waiting)
+        # Many that do not get on are no load, and must not hold up the others.
+        n_served = self._n_associations + (n_opening if n_opening <= _MOST_LEADS else 0)
+        n_leads = min(n_served, _MOST_LEADS)
+        if not n_leads:
+            return False
+        self._lead_given_at = now
+        self._paused_until = max(self._paused_until, now + n_leads * _LEAD_S)
         return True
 
     def _accept(self, listener: socket.socket) -> None:

@@ -24,9 +24,9 @@ CT = 3
 
 
 def test_stopping_aborts_idle_associations_at_once(running: Running) -> None:
-    with ScriptedPeer(running.port) as idle, ScriptedPeer(running.port) as half_open:
-        idle.associate()
+    with ScriptedPeer(running.port) as half_open, ScriptedPeer(running.port) as idle:
         half_open.send(b"\x01\x00")
+        idle.associate()  # accepted after the other
         begun = monotonic()
         running.server.stop(grace_s=30)
 
