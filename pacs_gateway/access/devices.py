@@ -72,6 +72,16 @@ class Devices:
         self._roster = Snapshot(database, counter=_COUNTER, load=_load, monotonic=monotonic)
         self._rejections = Rejections(database, audit, clock=clock)
 
+    def load(self) -> None:
+        """Read the devices now, so that they are known if the database is away when the first one calls.
+
+        Raises
+        ------
+        UnavailableError
+            It is away already.
+        """
+        self._roster.get()
+
     def identify(self, *, calling: str, called: str, address: str) -> Device | None:
         """Return the device that calls, or None: the caller is told nothing about which part was wrong.
 

@@ -49,6 +49,7 @@ class PostgresqlBackend:
 
     def __init__(self, url: URL, *, readers: int) -> None:
         self._warned = False
+        _check_parameters(url)
         self._readers = self._engine(url, pool_size=readers, is_reader=True)
         self._writers = self._engine(url, pool_size=_WRITERS, is_reader=False)
         self._migrator = create_engine(
@@ -154,6 +155,12 @@ class PostgresqlBackend:
             _log.warning("PostgreSQL runs with synchronous_commit=%s: set it on", settings["synchronous_commit"])
         if settings["data_checksums"] != "on":
             _log.warning("PostgreSQL keeps no data checksums and cannot notice damaged pages: see pg_checksums")
+
+
+def _check_parameters(url: URL) -> None:
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    if unknown := set(url.query) - known:
+        raise ConfigurationError(f"the database URL has a parameter that PostgreSQL does not know: {min(unknown)}")
 
 
 def _connect_args(url: URL, limits: Mapping[str, str]) -> dict[str, object]:

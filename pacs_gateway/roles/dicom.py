@@ -17,6 +17,7 @@ def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.s
     """Serve associations on inherited listening sockets until `stop` is set."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with open_gateway(config) as gateway:
+        gateway.access.devices.load()
         server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets)
         waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)
         waiting.start()

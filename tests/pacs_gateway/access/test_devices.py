@@ -165,6 +165,16 @@ def leaving(database_url: str) -> Iterator[LeavingDatabase]:
     leaving.close()
 
 
+def test_devices_read_at_the_start_are_known_to_the_first_caller(leaving: LeavingDatabase, clock: MovedClock) -> None:
+    devices = Devices(leaving, Audit(clock=clock), config=AccessConfig(), clock=clock, monotonic=clock.monotonic)
+    devices.add(CT1, by=OPERATOR)
+    devices.load()
+    leaving.is_away = True
+    clock.seconds += 60
+    assert identified(devices)
+    devices.close()
+
+
 def test_known_devices_stay_known_while_the_database_is_away(leaving: LeavingDatabase, clock: MovedClock) -> None:
     devices = Devices(leaving, Audit(clock=clock), config=AccessConfig(), clock=clock, monotonic=clock.monotonic)
     devices.add(CT1, by=OPERATOR)
