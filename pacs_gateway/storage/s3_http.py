@@ -54,6 +54,7 @@ _ADVICE: Mapping[str, str] = {
     "AuthorizationHeaderMalformed": "refused; check PACS_S3_REGION",
     "InvalidAccessKeyId": "refused; check PACS_S3_ACCESS_KEY",
     "NoSuchBucket": "the bucket is gone",
+    "PermanentRedirect": "the bucket is in another region; check PACS_S3_REGION",
     "RequestTimeTooSkewed": "refused; the clocks of this machine and of the server differ",
     "SignatureDoesNotMatch": "refused; check PACS_S3_SECRET_KEY",
 }

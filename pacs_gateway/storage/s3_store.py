@@ -28,6 +28,7 @@ from pacs_gateway.errors import (
     ConflictError,
     GatewayError,
     IntegrityError,
+    NotFoundError,
     UnavailableError,
 )
 from pacs_gateway.storage.breaker import Breaker
@@ -188,7 +189,12 @@ class S3Store(ObjectStore):
 
     def _reads_as(self, key: str, content: Content) -> bool:
         """Return whether the object reads as `content`; a difference is looked at twice, for it may be the way's."""
-        return any(self.checksum(key) == content.sha256 for _ in range(2))
+        try:
+            return any(self.checksum(key) == content.sha256 for _ in range(2))
+        except (
+            NotFoundError
+        ):  # somebody removed it meanwhile; to a caller it would mean that the file to put is missing
+            return False
 
     def _send(self, key: str, stream: BinaryIO, content: Content) -> None:
         stream.seek(0)
@@ -286,12 +292,12 @@ class S3Store(ObjectStore):
             )
         for name in names:
             key = name.removeprefix(self._prefix)
-            if not is_key(key.removesuffix("/")):
-                continue
-            if key.endswith("/"):
-                yield from self._walk(name)
-            else:
+            if name == beginning and name.endswith("/"):
+                continue  # SeaweedFS: an empty folder lists itself
+            if is_key(key):
                 yield key
+            elif is_key(key.removesuffix("/")):
+                yield from self._walk(name)
 
     def delete(self, key: str) -> None:
         """Remove an object."""

@@ -34,6 +34,7 @@ class S3StoreContract(ObjectStoreContract):
     def store(self, server: ObjectServer) -> Iterator[ObjectStore]:
         with S3Store(server.config()) as store:
             self.client = server.client()
+            store.probe()  # so that there is a bucket to look into
             yield store
 
     def name(self, store: ObjectStore, key: str) -> tuple[str, str]:
@@ -53,7 +54,6 @@ class S3StoreContract(ObjectStoreContract):
             response.release_conn()
 
     def raw_set(self, store: ObjectStore, key: str, data: bytes) -> None:
-        store.exists(key)  # so that there is a bucket
         self.client.put_object(*self.name(store, key), BytesIO(data), len(data))
 
 
