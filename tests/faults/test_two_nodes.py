@@ -1,5 +1,6 @@
 """Two nodes on one index and one object store: what one has not shipped is read through the other while it lives."""
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -33,7 +34,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         one, other = (stack.enter_context(_node(tmp_path, name)) for name in ("a", "b"))
         one.start()
         other.start()
-        hold_shipper(one)
+        hold(one.children("shipper")[0].pid, tmp_path)
         yield one, other
 
 
@@ -62,9 +63,24 @@ def settings(shared: Path, port: int) -> dict[str, str]:
     }
 
 
-def hold_shipper(gateway: RunningGateway) -> None:
-    """Stop a node's shipper where it is; it ends with the node."""
-    os.kill(gateway.children("shipper")[0].pid, signal.SIGSTOP)
+def hold(shipper: int, shared: Path) -> None:
+    """Stop a node's shipper where it is, though not while it holds up everybody's writing to the index."""
+    with (shared / "index.db.gate").open("rb") as gate:
+
+        def is_held() -> bool:
+            os.kill(shipper, signal.SIGSTOP)
+            state = Path(f"/proc/{shipper}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+            if state != "T":  # the signal is on its way
+                return False
+            try:
+                fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.kill(shipper, signal.SIGCONT)
+                return False
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            return True
+
+        wait_until(is_held, _DEADLINE_S, "the shipper to be between two transactions")
 
 
 def send(gateway: RunningGateway, images: list[Ct]) -> None:
@@ -149,8 +165,8 @@ def test_a_node_that_only_receives_serves_what_it_has_not_shipped(tmp_path: Path
         url = f"http://127.0.0.1:{node_port}"
         wait_until(lambda: _is_ready(url), _DEADLINE_S, "the receiving node")
         (shipper,) = (child for child in children_of(process.pid) if child.role == "shipper")
-        os.kill(shipper.pid, signal.SIGSTOP)
         stack.callback(os.kill, shipper.pid, signal.SIGCONT)
+        hold(shipper.pid, tmp_path)
 
         with RawSender(dicom_port, sop_class_uid=CT_IMAGE, transfer_syntax_uid=EXPLICIT) as sender:
             assert {sender.store(image.sop_uid, image.data_set) for image in images} == {StoreAnswer(0)}
