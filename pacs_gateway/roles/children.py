@@ -9,6 +9,7 @@ from importlib import import_module
 
 from pacs_gateway.config import GatewayConfig, Settings, compose
 from pacs_gateway.roles import dicom, shipper, worker
+from pacs_gateway.roles.memory import keep_freed_memory
 from pacs_gateway.supervisor import Program
 from pacs_gateway.telemetry.log import configure_logging
 
@@ -61,5 +62,6 @@ def _program(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.
 
 def _run(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.socket], stop: threading.Event) -> None:
     """Be one child until `stop` is set."""
+    keep_freed_memory()
     configure_logging(level=settings.log_level, log_format=settings.log_format, role=name.partition(" ")[0])
     run(compose(settings), stop, sockets)

@@ -123,7 +123,8 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
         raise NotFoundError("nothing there")
     retrieve = visitor.gateway.archive.retrieve
     # Each leaves in the form that suits; the first that has none is told of before anything is sent.
-    chosen = [(instance, _choose_form(visitor.accepted, instance, len(instances))) for instance in instances]
+    accepted = visitor.accepted
+    chosen = [(instance, _choose_form(accepted, instance, len(instances))) for instance in instances]
 
     def parts() -> Iterator[Part]:
         for instance, offer in chosen:
