@@ -29,7 +29,7 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     -----
     There is no docs page: the one that the framework brings loads its scripts from another site.
     """
-    app = _application(config, gateway, needs="index", openapi_url="/api/openapi.json")
+    app = _application(config, gateway, openapi_url="/api/openapi.json")
     for module in (search, retrieve, rendered, store, health, spool, login, viewing, pages):
         app.include_router(module.router)
     app.mount("/static", pages.static_files())
@@ -38,14 +38,14 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
 
 def create_node_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     """Return what a node offers that serves no web: its spool to the other nodes, its health to orchestrators."""
-    app = _application(config, gateway, needs="spool", openapi_url=None)
+    app = _application(config, gateway, openapi_url=None)
     for module in (health, spool):
         app.include_router(module.router)
     return app
 
 
-def _application(config: WebConfig, gateway: Gateway, *, needs: str, openapi_url: str | None) -> FastAPI:
-    """Return an application without routes that is ready while the gateway's `needs` is."""
+def _application(config: WebConfig, gateway: Gateway, *, openapi_url: str | None) -> FastAPI:
+    """Return an application without routes."""
     app = FastAPI(
         title="PACS gateway",
         openapi_url=openapi_url,
@@ -53,7 +53,6 @@ def _application(config: WebConfig, gateway: Gateway, *, needs: str, openapi_url
         redoc_url=None,
         default_response_class=Response,
     )
-    app.state.needs = needs
     app.state.config = config
     app.state.gateway = gateway
     app.state.registry = CollectorRegistry()

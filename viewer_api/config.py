@@ -15,5 +15,7 @@ class WebConfig:
     """Studies on one page of the list."""
     max_upload_bytes: int = 64 << 30
     """Largest body of one STOW-RS request; nothing of it is held in memory."""
+    needs: frozenset[str] = frozenset({"index"})
+    """Without which of `Gateway.readiness` the roles that run here cannot do their work."""
     trusted_proxies: Networks = NOWHERE
     """Whose ``X-Forwarded-*`` headers are believed."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import h11
 import uvicorn
@@ -23,23 +24,29 @@ _MAX_HEADERS_BYTES = 64 * 1024
 
 def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
     """Serve the web on inherited listening sockets until `stop` is set and what is in flight has ended."""
-    _run(create_app, config, stop, sockets)
+    _run(create_app, WebConfig(needs=frozenset({"index"})), config, stop, sockets)
+
+
+def run_beside_dicom(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
+    """Serve the web, as ``run`` does, of a gateway that also receives: it is ready when it can do both (contract)."""
+    _run(create_app, WebConfig(needs=frozenset({"index", "spool"})), config, stop, sockets)
 
 
 def run_for_nodes(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
     """Serve other nodes and orchestrators, as ``run`` serves the web."""
-    _run(create_node_app, config, stop, sockets)
+    _run(create_node_app, WebConfig(needs=frozenset({"spool"})), config, stop, sockets)
 
 
 def _run(
     create: Callable[[WebConfig, Gateway], ASGIApp],
+    web: WebConfig,
     config: GatewayConfig,
     stop: threading.Event,
     sockets: Sequence[socket.socket],
 ) -> None:
     listening = [prepared(inherited) for inherited in sockets]
     with open_gateway(config) as gateway:
-        server = make_server(create(WebConfig(trusted_proxies=config.trusted_proxies), gateway))
+        server = make_server(create(replace(web, trusted_proxies=config.trusted_proxies), gateway))
 
         def serve() -> None:
             try:

@@ -44,7 +44,8 @@ def programs(
         ]
     if role in (Role.ALL, Role.WEB):
         # The web framework is not known here: what serves the web is found by name.
-        serve_web: _Run = import_module("viewer_api.worker").run
+        web = import_module("viewer_api.worker")
+        serve_web: _Run = web.run_beside_dicom if role is Role.ALL else web.run
         children += [_program(f"web {n}", serve_web, settings, web_sockets) for n in range(1, settings.web_workers + 1)]
     if node_sockets:
         serve_nodes: _Run = import_module("viewer_api.worker").run_for_nodes

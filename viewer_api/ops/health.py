@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.responses import JSONResponse, Response
 
 from viewer_api.access import gateway_of
+from viewer_api.config import WebConfig
 
 router = APIRouter(tags=["operations"])
 
@@ -17,15 +18,15 @@ async def alive() -> Response:
 
 @router.get("/readyz", summary="Ready, each dependency named")
 def ready(request: Request) -> Response:
-    """Say whether this process can do its work; with ``all`` in the query, whether every role can.
+    """Say whether the roles that run here can do their work; with ``all`` in the query, whether every role can.
 
-    The web needs the index, a node without one its spool. A stopped object store does not take a node out: what is in
-    the spool is served, and everything else answers again when the store does.
+    A stopped object store does not take a node out: what is in the spool is served, and everything else answers again
+    when the store does.
     """
     states = gateway_of(request).readiness()
-    need: str = request.app.state.needs
-    needed = states if "all" in request.query_params else {need: states.get(need, "down")}
-    is_ready = all(state == "ok" for state in needed.values())
+    config: WebConfig = request.app.state.config
+    needed = states.keys() if "all" in request.query_params else config.needs
+    is_ready = all(states.get(name) == "ok" for name in needed)
     return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
 
 
