@@ -74,12 +74,15 @@ class RemoteSpool:
                 "GET", url.rstrip("/") + path, headers=headers, preload_content=False, decode_content=False
             )
             try:
-                return _body(response, host, offset, length)
-            finally:
-                response.release_conn()
+                body = _body(response, host, offset, length)
+            except BaseException:
+                response.close()  # what was not read of it must not be taken for the next answer
+                raise
+            response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             self._silent[host] = monotonic() + _LEFT_ALONE_S
             raise UnavailableError(f"node {host} cannot be reached: {type(error).__name__}") from error
+        return body
 
     def _connections(self) -> "PoolManager":
         """Return this process's connections; those of the process it was forked from are not its own."""

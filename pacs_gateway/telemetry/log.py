@@ -45,8 +45,8 @@ def configure_logging(*, level: str, log_format: LogFormat, role: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # They log names, queries and PDUs; what matters of it the gateway says itself.
-    for chatty in ("pynetdicom", "pydicom", "sqlalchemy", "alembic", "uvicorn.access", "multipart"):
+    # They log names, queries, PDUs and what a broken answer began with; what matters of it the gateway says itself.
+    for chatty in ("pynetdicom", "pydicom", "sqlalchemy", "alembic", "uvicorn.access", "urllib3", "multipart"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
 
 

@@ -119,6 +119,22 @@ def test_any_other_answer_is_unavailable(spool: RemoteSpool, answer: Answer) -> 
         pass
 
 
+def test_an_answer_that_is_not_wanted_leaves_no_broken_connection_behind(
+    spool: RemoteSpool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def shipped(_asked: NodeRequest) -> Answer:
+        return 404, {}, b"shipped " * 1000
+
+    answers = iter([shipped, as_asked] * 5)
+    with node(lambda request: next(answers)(request)) as (url, asked):
+        for _ in range(5):
+            with pytest.raises(NotFoundError):
+                spool.read(url, ENTRY, offset=0, length=10)
+            assert spool.read(url, ENTRY, offset=0, length=10) == DATA[:10]
+    assert len(asked) == 10
+    assert [record.message for record in caplog.records if record.name.startswith("urllib3")] == []
+
+
 def test_a_node_that_does_not_answer_is_left_alone_for_a_while(spool: RemoteSpool) -> None:
     with node(as_asked) as (url, _):
         pass
