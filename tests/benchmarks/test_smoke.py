@@ -18,8 +18,9 @@ _NEEDS = {"minio": [pytest.mark.peer("minio")], "seaweedfs": [pytest.mark.peer("
 
 @pytest.mark.parametrize("side", [pytest.param(side, marks=_NEEDS.get(side, [])) for side in RECEIVERS])
 def test_receiving_is_measured_and_checked(tmp_path: Path, side: str) -> None:
-    measured = receive.measure(Subject(side, "tiny/4"), tmp_path, scale=0.002)
+    (measured,) = receive.measure_all([Subject(side, "tiny/4")], tmp_path, scale=0.002, n_runs=1)
 
+    assert isinstance(measured, Measurement), measured
     assert 0 < measured.seconds <= measured.facts["indexed_s"] <= measured.facts["archived_s"]
     assert measured.facts["rss_mib"] > 0
     assert not list((tmp_path / "runs").iterdir())
