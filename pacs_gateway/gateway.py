@@ -8,11 +8,11 @@ from sqlalchemy import Connection, text
 
 from pacs_gateway.access import Access, open_access
 from pacs_gateway.archive.archive import Archive
-from pacs_gateway.archive.ingest import Clock, microseconds, now
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.revision import revisions
+from pacs_gateway.domain.clock import Clock, to_microseconds, utc_now
 from pacs_gateway.errors import ConfigurationError, GatewayError
 from pacs_gateway.jobs.queue import JobList
 from pacs_gateway.storage.opening import open_store
@@ -90,7 +90,7 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     database = Database(config.database)
     queue_clock = database_time if clock is None else _shared(clock)
-    clock = clock or now
+    clock = clock or utc_now
     try:
         present, needed = revisions(database)
         if present != needed:
@@ -111,6 +111,6 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
 
 def _shared(clock: Clock) -> SharedClock:
     def shared(_connection: Connection) -> int:
-        return microseconds(clock())
+        return to_microseconds(clock())
 
     return shared

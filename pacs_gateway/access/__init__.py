@@ -6,7 +6,6 @@ from typing import Self
 
 from pacs_gateway.access.accounts import Account, Accounts, NewAccount, Role
 from pacs_gateway.access.audit import Actor, Audit, Outcome
-from pacs_gateway.access.clock import Clock, utc_now
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
 from pacs_gateway.access.device import Device, NewDevice, Right
 from pacs_gateway.access.devices import Devices
@@ -16,6 +15,7 @@ from pacs_gateway.access.policy import Action, Caller, CallerKind, Scope, decide
 from pacs_gateway.access.sessions import Sessions
 from pacs_gateway.access.tokens import Token, Tokens
 from pacs_gateway.database import Database
+from pacs_gateway.domain.clock import Clock, utc_now
 
 __all__ = [
     "Access",

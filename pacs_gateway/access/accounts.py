@@ -7,13 +7,13 @@ from enum import StrEnum
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome, Seldom
-from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.access.config import AccessConfig
 from pacs_gateway.access.names import check_facility, check_name, to_name
 from pacs_gateway.access.passwords import Passwords, check_password, one_time_password
 from pacs_gateway.access.throttle import Throttle
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import account, session
+from pacs_gateway.domain.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.errors import ConflictError, InputError, NotFoundError, UnauthenticatedError
 
 _FIRST_ADMINISTRATOR = "admin"

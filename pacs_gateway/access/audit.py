@@ -15,8 +15,8 @@ from typing import Self
 
 from sqlalchemy import Connection, insert
 
-from pacs_gateway.access.clock import Clock, to_microseconds, utc_now
 from pacs_gateway.database.schema.access import audit
+from pacs_gateway.domain.clock import Clock, to_microseconds, utc_now
 
 _MAX_TEXT = 256
 _WINDOW = timedelta(minutes=5)

@@ -7,10 +7,10 @@ from enum import StrEnum
 from sqlalchemy import Connection, Row, select
 
 from pacs_gateway.access.ae_titles import check_ae_title, is_ae_title
-from pacs_gateway.access.clock import from_microseconds
 from pacs_gateway.access.names import check_facility
 from pacs_gateway.access.networks import HOST, Networks
 from pacs_gateway.database.schema.access import device
+from pacs_gateway.domain.clock import from_microseconds
 from pacs_gateway.errors import InputError, NotFoundError
 
 _MAX_PORT = 65535

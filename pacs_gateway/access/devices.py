@@ -12,7 +12,6 @@ from sqlalchemy import Connection, delete, insert, update
 
 from pacs_gateway.access.ae_titles import check_ae_title, is_ae_title, strip_padding
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome
-from pacs_gateway.access.clock import Clock, to_microseconds
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
 from pacs_gateway.access.device import (
     ALL_RIGHTS,
@@ -31,6 +30,7 @@ from pacs_gateway.access.rejections import Rejected, Rejections, forget_rejected
 from pacs_gateway.access.snapshot import Snapshot, count_change
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import device
+from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.errors import ConflictError, InputError, NotFoundError, UnavailableError
 
 _COUNTER = "device"

@@ -13,9 +13,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select, text
 
 from pacs_gateway.access.audit import Audit, Event, Outcome, Seldom, printable
-from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import rejected_caller
+from pacs_gateway.domain.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.errors import CapacityError, UnavailableError
 
 FLUSH_S = 1.0

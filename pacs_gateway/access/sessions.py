@@ -9,9 +9,9 @@ from sqlalchemy import Connection, delete, select, update
 
 from pacs_gateway.access.accounts import Account, to_account
 from pacs_gateway.access.audit import Audit, Event, Outcome
-from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import account, session
+from pacs_gateway.domain.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.errors import CapacityError, UnavailableError
 from pacs_gateway.index.upsert import insert_ignoring
 

@@ -6,10 +6,10 @@ from ipaddress import IPv6Address, IPv6Network
 
 from sqlalchemy import Connection, delete, select, text, update
 
-from pacs_gateway.access.clock import Clock, to_microseconds
 from pacs_gateway.access.networks import parse_address
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import login_failure
+from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.errors import InputError, UnauthenticatedError
 
 _N_FREE = 5

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from pacs_gateway.access.accounts import Account, to_account
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome
-from pacs_gateway.access.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.access.names import check_name, to_name
 from pacs_gateway.access.sessions import digest
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import account, token
+from pacs_gateway.domain.clock import Clock, from_microseconds, to_microseconds
 from pacs_gateway.errors import ConflictError, InputError, NotFoundError
 
 PREFIX = "pgw_"  # lets scanners for leaked secrets know one when they see it

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from pacs_gateway.archive.config import ArchiveConfig
 from pacs_gateway.archive.conflicts import COMPARE, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
-from pacs_gateway.archive.ingest import Clock, Ingest, microseconds
+from pacs_gateway.archive.ingest import Ingest
 from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.archive.object_first import ObjectFirst
 from pacs_gateway.archive.retrieve import Retrieve
@@ -19,6 +19,7 @@ from pacs_gateway.archive.stored import Holdings
 from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance
+from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.index.rows import BatchResult
 from pacs_gateway.index.writer import BatchHooks, IndexWriter
 from pacs_gateway.jobs.queue import Job, announce, enqueue
@@ -111,7 +112,7 @@ class Archive:
         newest = select(instance.c.received_at).order_by(instance.c.id.desc()).limit(1)
         with self._database.read() as connection:
             received_at = connection.execute(newest).scalar_one_or_none()
-        return received_at is not None and microseconds(self._clock()) - received_at < _RECEIVING_FOR
+        return received_at is not None and to_microseconds(self._clock()) - received_at < _RECEIVING_FOR
 
     def close(self) -> None:
         """Commit what waits for the index and give the spool directory back."""

@@ -14,11 +14,11 @@ from datetime import timedelta
 import orjson
 from sqlalchemy import Connection, func, select
 
-from pacs_gateway.archive.ingest import Clock, microseconds
 from pacs_gateway.archive.metadata import merge, metadata_json, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
+from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.errors import (
     ConflictError,
     InvalidInstanceError,
@@ -61,7 +61,7 @@ class Derive:
         if revision is None:
             return None
         quiet_at = newest + round(_QUIET.total_seconds() * 1_000_000)
-        is_quiet = microseconds(self._clock()) >= quiet_at
+        is_quiet = to_microseconds(self._clock()) >= quiet_at
         self._derive_thumbnail(series_key, revision, is_quiet=is_quiet)
         if not is_quiet:
             return quiet_at

@@ -5,28 +5,35 @@ References
 PS3.3 C.12.1 (SOP Common), C.7 (image modules), PS3.5 10 (transfer syntaxes)
 """
 
+import os
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from pacs_gateway.archive.frames import NativeLayout, encapsulated_frames, native_frames
+from pacs_gateway.archive.inflate import inflated
 from pacs_gateway.archive.scan import (
     DOUBLE_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
     PIXEL_DATA,
     Element,
+    FileSource,
     Scan,
     Source,
     scan,
 )
 from pacs_gateway.domain.attributes import ATTRIBUTES
-from pacs_gateway.domain.instance import FrameKind, FrameTable
+from pacs_gateway.domain.instance import FrameKind, FrameTable, InstanceRecord, Origin
 from pacs_gateway.domain.uids import check_uid
 from pacs_gateway.domain.values import CharacterSet, clean
 from pacs_gateway.errors import InvalidInstanceError
+from pacs_gateway.storage.files import write_all
+from pacs_gateway.storage.spool import spool_errors
 
 # GE's private implicit VR with big endian pixel data only; the data set itself is implicit little endian.
 GE_PRIVATE_IMPLICIT = "1.2.840.113619.5.2"
@@ -197,3 +204,78 @@ def _extended_offsets(source: Source, found: Scan, n_frames: int) -> tuple[int, 
     if element is None or element.length // 8 != n_frames:
         return ()
     return struct.unpack(f"<{n_frames}Q", source[element.value : element.value + 8 * n_frames])
+
+
+def describe_file(
+    fd: int, start: int, transfer_syntax_uid: str, *, scratch: Path, beginning: bytes = b""
+) -> Description:
+    """Describe the Part 10 file open at `fd` whose data set begins at `start`; offsets are the file's.
+
+    Parameters
+    ----------
+    scratch
+        A folder for a nameless file, needed for the time of the call when the data set is deflated.
+    beginning
+        The first bytes of the file, where they are at hand.
+
+    Raises
+    ------
+    InvalidInstanceError, InvalidUidError
+        As ``describe``.
+    CapacityError, UnavailableError
+        There is no room for an inflated data set.
+    """
+    source = FileSource(fd, beginning)
+    if not is_deflated(transfer_syntax_uid):
+        return describe(source, start, transfer_syntax_uid)
+    with spool_errors("inflating a data set"):
+        scratch_fd = os.open(scratch, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    try:
+        for piece in inflated(source, start):
+            with spool_errors("inflating a data set"):
+                write_all(scratch_fd, piece)
+        return _of_deflated(FileSource(scratch_fd), len(source), transfer_syntax_uid)
+    finally:
+        os.close(scratch_fd)
+
+
+def describe_bytes(content: bytes, start: int, transfer_syntax_uid: str) -> Description:
+    """Describe a Part 10 file that is at hand; see ``describe_file``."""
+    if not is_deflated(transfer_syntax_uid):
+        return describe(content, start, transfer_syntax_uid)
+    return _of_deflated(b"".join(inflated(content, start)), len(content), transfer_syntax_uid)
+
+
+def _of_deflated(content: Source, size_bytes: int, transfer_syntax_uid: str) -> Description:
+    description = describe(content, 0, transfer_syntax_uid)
+    # Nothing of the inflated data set has a place in the file.
+    return Description(description.attributes, description.frames, size_bytes)
+
+
+def make_record(
+    description: Description,
+    *,
+    transfer_syntax_uid: str,
+    digest: str,
+    dataset_offset: int,
+    size_bytes: int,
+    reception: tuple[Origin, datetime],
+) -> InstanceRecord:
+    """Return the record of a described object."""
+    attributes = description.attributes
+    origin, received_at = reception
+    return InstanceRecord(
+        sop_class_uid=attributes["SOPClassUID"],
+        sop_instance_uid=attributes["SOPInstanceUID"],
+        series_uid=attributes["SeriesInstanceUID"],
+        study_uid=attributes["StudyInstanceUID"],
+        transfer_syntax_uid=transfer_syntax_uid,
+        attributes=attributes,
+        digest=digest,
+        size_bytes=size_bytes,
+        dataset_offset=dataset_offset,
+        pixels_offset=description.pixels_offset,
+        frames=description.frames,
+        origin=origin,
+        received_at=received_at,
+    )

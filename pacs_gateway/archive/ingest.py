@@ -5,32 +5,23 @@ C-STORE, STOW-RS and import all pass here; they differ only in how they decode t
 """
 
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
-from pathlib import Path
 
-import orjson
-
-from pacs_gateway.archive.describe import Description, describe, is_deflated
+from pacs_gateway.archive.describe import Description, describe_bytes, describe_file, make_record
 from pacs_gateway.archive.digest import BackgroundDigest
 from pacs_gateway.archive.object_first import ObjectFirst
-from pacs_gateway.archive.scan import FileSource, Source
-from pacs_gateway.domain.instance import InstanceRecord, Method, Origin
-from pacs_gateway.domain.part10 import MAX_META_LENGTH, FileMeta, decode_head, encode_head
+from pacs_gateway.archive.reception_head import Announced, encode_reception
+from pacs_gateway.domain.clock import Clock, to_microseconds, utc_now
+from pacs_gateway.domain.instance import InstanceRecord, Origin
+from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
 from pacs_gateway.domain.uids import check_uid, is_uid
 from pacs_gateway.errors import CapacityError, InvalidInstanceError, MismatchError, UnavailableError
 from pacs_gateway.index.writer import IndexWriter, Stored
 from pacs_gateway.storage.spool import Spool, SpoolDirectory, spool_errors
 
-# A deflated data set is looked into, under limits, and kept as received (promises B8).
-_MAX_INFLATED_BYTES = 1 << 30
-_MAX_INFLATION = 100
-_INFLATE_FLOOR_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 _N_HASHING = 2
 # Up to here an object is gathered in memory and written at once: one system call instead of several.
@@ -39,24 +30,6 @@ _SMALL_BYTES = 128 * 1024
 _BEGINNING_BYTES = 32 * 1024
 # How long somebody who waits for the index waits for it.
 _INDEX_DEADLINE_S = 30.0
-
-Clock = Callable[[], datetime]
-
-
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What the sender says about an object before its bytes come; empty texts where it says nothing."""
-
-    transfer_syntax_uid: str
-    sop_class_uid: str = ""
-    sop_instance_uid: str = ""
-    is_binding: bool = False
-    """A C-STORE command binds (PS3.7 9.1.1.1); a file's meta information is only a hint."""
 
 
 class Ingest:
@@ -68,7 +41,7 @@ class Ingest:
         directory: SpoolDirectory,
         writer: IndexWriter,
         *,
-        clock: Clock = now,
+        clock: Clock = utc_now,
         object_first: ObjectFirst | None = None,
     ) -> None:
         self.spool = spool
@@ -127,7 +100,7 @@ class Ingest:
                 return Stored(record, None)
         else:
             record = self.object_first.put(record, entry) or record
-            submitted = self.writer.submit(record, entry, urgent=True, archived_at=microseconds(self.clock()))
+            submitted = self.writer.submit(record, entry, urgent=True, archived_at=to_microseconds(self.clock()))
         try:
             return Stored(record, submitted.result(timeout=_INDEX_DEADLINE_S))
         except TimeoutError as error:
@@ -144,7 +117,7 @@ class Ingest:
 
     def entry_name(self, received_at: datetime, digest: str) -> str:
         """Return a name that sorts by time of reception and tells the digest."""
-        return f"{microseconds(received_at):016x}-{next(self._sequence) & 0xFFFF:04x}-{digest}"
+        return f"{to_microseconds(received_at):016x}-{next(self._sequence) & 0xFFFF:04x}-{digest}"
 
     def _check_room(self) -> None:
         if not self.spool.accepts():
@@ -162,7 +135,7 @@ class Reception:
         self._origin = origin
         self._received_at = ingest.clock()
         self._digest = ingest.new_digest()
-        self._head = _encode_head(announced, origin, self._received_at)
+        self._head = encode_reception(announced, origin, self._received_at)
         self._small: bytearray | None = bytearray()
         self._beginning = b""
         self._fd = -1
@@ -243,7 +216,7 @@ class Reception:
                 self._fd, start, syntax, scratch=self._ingest.directory.path, beginning=self._beginning
             )
         else:
-            description = _describe_bytes(bytes(self._head + self._small), start, syntax)
+            description = describe_bytes(bytes(self._head + self._small), start, syntax)
         told = description.attributes["SOPClassUID"], description.attributes["SOPInstanceUID"]
         if told == (self._announced.sop_class_uid, self._announced.sop_instance_uid):
             return description
@@ -253,7 +226,7 @@ class Reception:
 
     def _with_head_of(self, announced: Announced) -> Description:
         """Rewrite the file with a head that agrees with its data set: a file's own meta information did not."""
-        head = _encode_head(announced, self._origin, self._received_at)
+        head = encode_reception(announced, self._origin, self._received_at)
         if self._small is not None:
             self._head, self._announced = head, announced
             return self._described()
@@ -324,135 +297,6 @@ class Part10Reception:
 
 def _refuse_syntax() -> str:
     raise InvalidInstanceError("the file meta information names a transfer syntax that is not a UID")
-
-
-def describe_file(
-    fd: int, start: int, transfer_syntax_uid: str, *, scratch: Path, beginning: bytes = b""
-) -> Description:
-    """Describe the Part 10 file open at `fd` whose data set begins at `start`; offsets are the file's.
-
-    Parameters
-    ----------
-    scratch
-        A folder for a nameless file, needed for the time of the call when the data set is deflated.
-    beginning
-        The first bytes of the file, where they are at hand.
-
-    Raises
-    ------
-    InvalidInstanceError, InvalidUidError
-        As ``describe``.
-    CapacityError, UnavailableError
-        There is no room for an inflated data set.
-    """
-    source = FileSource(fd, beginning)
-    if not is_deflated(transfer_syntax_uid):
-        return describe(source, start, transfer_syntax_uid)
-    with spool_errors("inflating a data set"):
-        inflated = os.open(scratch, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-    try:
-        for piece in _inflated(source, start):
-            _write_all(inflated, [piece])
-        return _of_deflated(FileSource(inflated), len(source), transfer_syntax_uid)
-    finally:
-        os.close(inflated)
-
-
-def _describe_bytes(content: bytes, start: int, transfer_syntax_uid: str) -> Description:
-    if not is_deflated(transfer_syntax_uid):
-        return describe(content, start, transfer_syntax_uid)
-    return _of_deflated(b"".join(_inflated(content, start)), len(content), transfer_syntax_uid)
-
-
-def _of_deflated(inflated: Source, size_bytes: int, transfer_syntax_uid: str) -> Description:
-    description = describe(inflated, 0, transfer_syntax_uid)
-    # Nothing of the inflated data set has a place in the file.
-    return Description(description.attributes, description.frames, size_bytes)
-
-
-def _inflated(source: Source, start: int) -> Iterator[bytes]:
-    """Yield the inflated data set (PS3.5 A.5), refusing what grows beyond reason."""
-    limit = min(_MAX_INFLATED_BYTES, max((len(source) - start) * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    position, n_bytes = start, 0
-    try:
-        while not inflater.eof and (chunk := source[position : position + _CHUNK_BYTES]):
-            position += len(chunk)
-            while chunk:
-                piece = inflater.decompress(chunk, _CHUNK_BYTES)
-                chunk = inflater.unconsumed_tail
-                n_bytes += len(piece)
-                if n_bytes > limit:
-                    raise InvalidInstanceError("not decodable: the deflated data set grows beyond its limit")
-                yield piece
-    except zlib.error as error:
-        raise InvalidInstanceError("not decodable: the data set is not deflated") from error
-    if not inflater.eof:
-        raise InvalidInstanceError("truncated: the deflated data set has no end")
-
-
-def make_record(
-    description: Description,
-    *,
-    transfer_syntax_uid: str,
-    digest: str,
-    dataset_offset: int,
-    size_bytes: int,
-    reception: tuple[Origin, datetime],
-) -> InstanceRecord:
-    """Return the record of a described object."""
-    attributes = description.attributes
-    origin, received_at = reception
-    return InstanceRecord(
-        sop_class_uid=attributes["SOPClassUID"],
-        sop_instance_uid=attributes["SOPInstanceUID"],
-        series_uid=attributes["SeriesInstanceUID"],
-        study_uid=attributes["StudyInstanceUID"],
-        transfer_syntax_uid=transfer_syntax_uid,
-        attributes=attributes,
-        digest=digest,
-        size_bytes=size_bytes,
-        dataset_offset=dataset_offset,
-        pixels_offset=description.pixels_offset,
-        frames=description.frames,
-        origin=origin,
-        received_at=received_at,
-    )
-
-
-def microseconds(at: datetime) -> int:
-    """Return a time as the index and the spool write it."""
-    return round(at.timestamp() * 1_000_000)
-
-
-def _encode_head(announced: Announced, origin: Origin, received_at: datetime) -> bytes:
-    private = orjson.dumps(
-        {
-            "facility": origin.facility,
-            "method": origin.method,
-            "source": origin.source,
-            "address": origin.address,
-            "received_at": microseconds(received_at),
-        }
-    )
-    return encode_head(
-        FileMeta(
-            announced.sop_class_uid,
-            announced.sop_instance_uid,
-            announced.transfer_syntax_uid,
-            origin.source if origin.method is Method.DIMSE else "",
-            private,
-        )
-    )
-
-
-def decode_reception(private: bytes, default_facility: str) -> tuple[Origin, datetime]:
-    """Return origin and time from the private information of a stored object's head."""
-    with suppress(orjson.JSONDecodeError, KeyError, ValueError, TypeError, OverflowError, OSError):
-        facts = orjson.loads(private)
-        origin = Origin(Method(facts["method"]), facts["facility"], facts["source"], facts["address"])
-        return origin, datetime.fromtimestamp(facts["received_at"] / 1_000_000, UTC)
-    return Origin(Method.IMPORT, default_facility), now()
 
 
 def _write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:

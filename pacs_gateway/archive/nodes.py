@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, delete, exists, func, select
 
-from pacs_gateway.archive.ingest import Clock
 from pacs_gateway.database.clock import SharedClock
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, node
+from pacs_gateway.domain.clock import Clock
 from pacs_gateway.errors import NotFoundError, RefusedError, UnavailableError
 from pacs_gateway.index.upsert import insert
 from pacs_gateway.storage.remote_spool import RemoteSpool

@@ -15,11 +15,12 @@ from time import monotonic
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
-from pacs_gateway.archive.describe import Description
-from pacs_gateway.archive.ingest import Clock, decode_reception, describe_file, make_record, microseconds
+from pacs_gateway.archive.describe import Description, describe_file, make_record
+from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.archive.twin import head_length
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance
+from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.domain.instance import InstanceRecord
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
 from pacs_gateway.errors import (
@@ -98,7 +99,7 @@ class Shipper:
         statement = select(func.count(), func.min(instance.c.received_at)).select_from(instance).where(*mine)
         with self._database.read() as connection:
             n_waiting, oldest = connection.execute(statement).one()
-        age = microseconds(self._clock()) - oldest if n_waiting else 0
+        age = to_microseconds(self._clock()) - oldest if n_waiting else 0
         return n_waiting, timedelta(microseconds=max(0, age))
 
     def _waiting(self) -> list[_Waiting]:
@@ -173,7 +174,7 @@ class Shipper:
         self._database.transact(lambda connection: connection.execute(statement, rows))
 
     def _archived(self) -> dict[str, int | None]:
-        return {"archived_at": microseconds(self._clock()), "spool_entry": None, "spool_node": None}
+        return {"archived_at": to_microseconds(self._clock()), "spool_entry": None, "spool_node": None}
 
 
 class Recovery:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
-from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.config import GatewayConfig
+from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.jobs.queue import JobQueue, prune_events
@@ -27,7 +27,7 @@ def _forget_events(gateway: Gateway, stop: threading.Event) -> None:
     """Keep the outbox from growing for ever: now, and every hour."""
     while True:
         try:
-            prune_events(gateway.database, before=microseconds(gateway.clock() - _EVENTS_KEPT))
+            prune_events(gateway.database, before=to_microseconds(gateway.clock() - _EVENTS_KEPT))
         except GatewayError as error:
             _log.warning("old events stay for now: %s", error)
         if stop.wait(_FORGET_EVERY_S):

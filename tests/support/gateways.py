@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection
 
-from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.config import GatewayConfig, compose, load_settings
 from pacs_gateway.database.engine import Database, DatabaseConfig
 from pacs_gateway.database.migrate import migrate
+from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.index.writer import Stored
@@ -36,7 +36,7 @@ class Clock:
 
     def shared(self, _connection: Connection) -> int:
         """Stand in for the clock of the database."""
-        return microseconds(self._now)
+        return to_microseconds(self._now)
 
     def move(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

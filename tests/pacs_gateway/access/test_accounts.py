@@ -11,10 +11,10 @@ from sqlalchemy import func, select
 from pacs_gateway.access import Access, AccessConfig, Account, Role
 from pacs_gateway.access.accounts import Accounts
 from pacs_gateway.access.audit import Audit
-from pacs_gateway.access.clock import to_microseconds
 from pacs_gateway.access.passwords import MAX_LENGTH, Passwords
 from pacs_gateway.database import Database
 from pacs_gateway.database.schema.access import login_failure
+from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.errors import ConflictError, GatewayError, InputError, NotFoundError, UnauthenticatedError
 from tests.pacs_gateway.access.doubles import OPERATOR, MovedClock, trail
 

@@ -26,8 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pacs_gateway.archive.describe import Description, describe
-from pacs_gateway.archive.ingest import describe_file
+from pacs_gateway.archive.describe import Description, describe, describe_file
 from pacs_gateway.archive.scan import scan
 from pacs_gateway.domain.attributes import ATTRIBUTES
 from pacs_gateway.domain.instance import FrameKind

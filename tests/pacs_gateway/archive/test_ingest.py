@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from pacs_gateway.archive import ingest as ingest_module
-from pacs_gateway.archive.ingest import decode_reception
+from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.domain.part10 import decode_head
 from pacs_gateway.errors import (

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, select
 
-from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.jobs import event
+from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.jobs.queue import MAX_ATTEMPTS, Job, JobList, JobQueue, JobState, announce, enqueue, prune_events
 from tests.support.gateways import Clock, open_database
@@ -23,7 +23,7 @@ def jobs(database: Database) -> JobList:
 
 
 def ask(database: Database, clock: Clock, *keys: str, kind: str = "derive", in_s: float = 0) -> None:
-    run_at = microseconds(clock()) + round(in_s * 1e6)
+    run_at = to_microseconds(clock()) + round(in_s * 1e6)
     database.transact(lambda connection: enqueue(connection, kind, keys, run_at=run_at))
 
 
@@ -73,7 +73,7 @@ def test_only_due_jobs_of_known_kinds_are_leased_oldest_first(
 def test_a_waiting_job_takes_the_earlier_time(database: Database, clock: Clock, queue: JobQueue) -> None:
     ask(database, clock, "1", in_s=60)
     ask(database, clock, "1")
-    queue.finish(leased(queue), again_at=microseconds(clock()) + 3_000_000)
+    queue.finish(leased(queue), again_at=to_microseconds(clock()) + 3_000_000)
     assert queue.lease(("derive",)) is None
     ask(database, clock, "1")
     ask(database, clock, "1", in_s=60)
@@ -88,7 +88,7 @@ def test_a_job_asked_for_while_it_runs_runs_again_when_asked(
         job = leased(queue)
         ask(database, clock, "1")
         assert queue.lease(("derive",)) is None
-        queue.finish(job, again_at=again_in_s and microseconds(clock()) + again_in_s * 1_000_000)
+        queue.finish(job, again_at=again_in_s and to_microseconds(clock()) + again_in_s * 1_000_000)
         queue.finish(leased(queue))
         assert jobs.list() == ()
 
@@ -128,7 +128,7 @@ def test_failures_back_off_and_end_dead_until_a_person_retries(
     ask(database, clock, "1")
     waits = []
     for _ in range(MAX_ATTEMPTS):
-        waits.append((jobs.list()[0].run_at - microseconds(clock())) / 1e6)
+        waits.append((jobs.list()[0].run_at - to_microseconds(clock())) / 1e6)
         clock.move(waits[-1] - 0.1)
         assert queue.lease(("derive",)) is None
         clock.move(0.2)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from pacs_gateway.archive.ingest import microseconds
 from pacs_gateway.database.schema.jobs import event
+from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.jobs.queue import announce
 from pacs_gateway.roles.worker import _forget_events
 from tests.support.gateways import open_test_gateway
@@ -21,7 +21,7 @@ def test_events_of_last_month_are_forgotten_and_new_ones_kept(tmp_path: Path) ->
         at = gateway.clock()
         for subject, age in (("1.2.3", timedelta(days=30)), ("1.2.4", timedelta())):
             gateway.database.transact(
-                partial(announce, kind="instances-stored", subjects=[subject], at=microseconds(at - age))
+                partial(announce, kind="instances-stored", subjects=[subject], at=to_microseconds(at - age))
             )
 
         _forget_events(gateway, stop)

@@ -1,4 +1,4 @@
-"""Time as the access tables keep it: UTC microseconds since 1970, from a clock that tests can move."""
+"""Time as the index keeps it: UTC microseconds since 1970, from a clock that tests can move."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
