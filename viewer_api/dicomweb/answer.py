@@ -1,6 +1,6 @@
 """Answers made of parts, streamed: a part's content is asked for when its turn comes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -25,19 +25,37 @@ class Part:
     payload: Payload
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is known of a part before its turn comes."""
+
+    offer: Offer
+    location: str
+    length: int | None
+    """Bytes of its content, None where only making it tells."""
+
+
 def content_type(offer: Offer) -> str:
     """Return the content type that names the transfer syntax: a viewer that finds none guesses."""
     return f"{offer.media_type}; transfer-syntax={offer.transfer_syntax}" if offer.transfer_syntax else offer.media_type
 
 
-def multipart_related(parts: Iterator[Part]) -> Response:
-    """Return parts of one media type as one body; its closing delimiter tells a reader that it is whole."""
+def multipart_related(parts: Iterator[Part], outlines: Sequence[Outline] = ()) -> Response:
+    """Return parts of one media type as one body; its closing delimiter tells a reader that it is whole.
+
+    With the outlines of all parts the answer says how long it is, where all of them are known.
+    """
     boundary = multipart.new_boundary()
     first = _begun(next(parts))
     parameters = {"type": first.offer.media_type, "boundary": boundary}
     if first.offer.transfer_syntax:
         parameters["transfer-syntax"] = first.offer.transfer_syntax
     headers = {"Content-Type": str(MediaType("multipart", "related", parameters)), **ATTACHMENT}
+    lengths = [outline.length for outline in outlines]
+    known = [length for length in lengths if length is not None]
+    if known and len(known) == len(lengths):
+        around = sum(len(_opening(outline.offer, outline.location, boundary)) for outline in outlines)
+        headers["Content-Length"] = str(sum(known) + around + len(multipart.closing(boundary)))
     return StreamingResponse(_gathered(_body(chain([first], parts), boundary)), headers=headers)
 
 
@@ -59,10 +77,13 @@ def _begun(part: Part) -> Part:
 
 def _body(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
     for part in parts:
-        headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location}
-        yield multipart.part_header(boundary, headers)
+        yield _opening(part.offer, part.location, boundary)
         yield from part.payload.pieces
     yield multipart.closing(boundary)
+
+
+def _opening(offer: Offer, location: str, boundary: str) -> bytes:
+    return multipart.part_header(boundary, {"Content-Type": content_type(offer), "Content-Location": location})
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -56,16 +56,37 @@ def part10(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: st
     InvalidInstanceError, UnsupportedSyntaxError
         It cannot be put into that form.
     """
-    head = encode_head(FileMeta(instance.sop_class_uid, instance.sop_uid, transfer_syntax_uid))
-    stored = instance.transfer_syntax_uid
-    has_pixels = instance.pixels_offset < instance.size_bytes
-    if stored in DEFLATED and transfer_syntax_uid != stored:
-        return Payload(_chain(head, _inflate(retrieve.stream(instance, instance.dataset_offset))))
-    # Without pixel data a data set of a compressed syntax is explicit little endian already (PS3.5 A.4).
-    if transfer_syntax_uid == stored or not (has_pixels or stored in _ALWAYS_RECODED):
-        length = len(head) + instance.size_bytes - instance.dataset_offset
+    head = _head(instance, transfer_syntax_uid)
+    if _leaves_as_stored(instance, transfer_syntax_uid):
+        length = part10_length(instance, transfer_syntax_uid)
         return Payload(_chain(head, retrieve.stream(instance, instance.dataset_offset)), length)
-    return _recoded(retrieve, instance, head, has_pixels=has_pixels)
+    if instance.transfer_syntax_uid in DEFLATED:
+        return Payload(_chain(head, _inflate(retrieve.stream(instance, instance.dataset_offset))))
+    return _recoded(retrieve, instance, head)
+
+
+def part10_length(instance: StoredInstance, transfer_syntax_uid: str) -> int | None:
+    """Return the length in bytes of what ``part10`` gives, None where only making it tells."""
+    if not _leaves_as_stored(instance, transfer_syntax_uid):
+        return None
+    return len(_head(instance, transfer_syntax_uid)) + instance.size_bytes - instance.dataset_offset
+
+
+def _head(instance: StoredInstance, transfer_syntax_uid: str) -> bytes:
+    return encode_head(FileMeta(instance.sop_class_uid, instance.sop_uid, transfer_syntax_uid))
+
+
+def _has_pixels(instance: StoredInstance) -> bool:
+    return instance.pixels_offset < instance.size_bytes
+
+
+def _leaves_as_stored(instance: StoredInstance, transfer_syntax_uid: str) -> bool:
+    """Return whether nothing of the data set changes on its way out."""
+    stored = instance.transfer_syntax_uid
+    if transfer_syntax_uid == stored:
+        return True
+    # Without pixel data a data set of a compressed syntax is explicit little endian already (PS3.5 A.4).
+    return not (stored in DEFLATED or stored in _ALWAYS_RECODED or _has_pixels(instance))
 
 
 def frame_offers(instance: StoredInstance) -> tuple[Offer, ...]:
@@ -146,9 +167,9 @@ def _is_decodable(transfer_syntax_uid: str) -> bool:
     return True
 
 
-def _recoded(retrieve: Retrieve, instance: StoredInstance, head: bytes, *, has_pixels: bool) -> Payload:
+def _recoded(retrieve: Retrieve, instance: StoredInstance, head: bytes) -> Payload:
     header = retrieve.header(instance)
-    if not has_pixels:
+    if not _has_pixels(instance):
         dataset = transcode.explicit_header(header)
         return Payload(iter((head, dataset)), len(head) + len(dataset))
     if instance.transfer_syntax_uid in _ALWAYS_RECODED:

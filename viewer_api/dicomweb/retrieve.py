@@ -15,8 +15,8 @@ from pacs_gateway.dicomweb import dicom_json
 from pacs_gateway.errors import InputError, NotFoundError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
-from viewer_api.dicomweb.answer import Part, multipart_related, single
-from viewer_api.dicomweb.egress import FrameReader, Payload, frame_offers, offers, part10
+from viewer_api.dicomweb.answer import Outline, Part, multipart_related, single
+from viewer_api.dicomweb.egress import FrameReader, Payload, frame_offers, offers, part10, part10_length
 from viewer_api.errors import NotAcceptableError
 from viewer_api.negotiation import OCTETS, MediaRange, Offer, choose
 
@@ -126,11 +126,16 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
     accepted = visitor.accepted
     chosen = [(instance, _choose_form(accepted, instance, len(instances))) for instance in instances]
 
-    def parts() -> Iterator[Part]:
-        for instance, offer in chosen:
-            yield Part(offer, _location(visitor, instance), part10(retrieve, instance, offer.transfer_syntax))
+    outlines = [
+        Outline(offer, _location(visitor, instance), part10_length(instance, offer.transfer_syntax))
+        for instance, offer in chosen
+    ]
 
-    return multipart_related(parts()) if chosen[0][1].wrapped else single(next(parts()))
+    def parts() -> Iterator[Part]:
+        for (instance, offer), outline in zip(chosen, outlines, strict=True):
+            yield Part(offer, outline.location, part10(retrieve, instance, offer.transfer_syntax))
+
+    return multipart_related(parts(), outlines) if chosen[0][1].wrapped else single(next(parts()))
 
 
 def _choose_form(accepted: Sequence[MediaRange], instance: StoredInstance, n_instances: int) -> Offer:

@@ -52,6 +52,18 @@ def test_a_study_comes_whole_as_stored(client: httpx.Client) -> None:
     assert "transfer-syntax=1.2.840.10008.1.2.5" in parts(response)[3][0]
 
 
+@pytest.mark.parametrize("path", [ROOT, RLE, SR])
+def test_an_answer_of_stored_objects_says_how_long_it_is(client: httpx.Client, path: str) -> None:
+    response = client.get(path, headers={"Accept": ANY_OBJECT})
+    assert int(response.headers["content-length"]) == len(response.content)
+
+
+def test_an_answer_that_is_made_as_it_leaves_is_not_measured_before(client: httpx.Client) -> None:
+    response = client.get(f"/dicom-web/studies/{uid(2)}", headers={"Accept": ANY_OBJECT})
+    assert "content-length" not in response.headers
+    assert len(objects(response)) == 4
+
+
 def test_a_study_with_something_that_cannot_be_decoded_is_refused_before_it_begins(client: httpx.Client) -> None:
     response = client.get(ROOT)
     assert response.status_code == 406
