@@ -107,6 +107,9 @@ def _prepare(gateway: Gateway, role: Role, *, demo: bool) -> str | None:
     )
     with gateway.archive.recovery(facility=config.access.facility) as recovery:
         recovery.adopt()
+    if role is not Role.WORKER:
+        # Before anything is received: readers on other nodes are to know from the first image on where to ask for it.
+        gateway.archive.nodes.beat()
     if demo:
         _import_samples(gateway)
     return _first_password(gateway, demo=demo) if role in (Role.ALL, Role.WEB) else None
