@@ -97,6 +97,14 @@ def _run(subject: Subject, receiver: Receiver, samples: Samples, n_associations:
     return Measurement(subject, sent_s, facts, processes)
 
 
+def load(side: str, folder: Path, samples: Samples, *, deadline_s: float) -> None:
+    """Have a side keep `samples` in `folder`, with everything it makes of them, and end."""
+    with RECEIVERS[side](folder) as receiver:
+        send(receiver.dicom_port, samples.parts(1))
+        receiver.program.wait_for("indexed", lambda: receiver.n_indexed() >= samples.n_instances, deadline_s)
+        receiver.wait_until_settled(deadline_s)
+
+
 def send(port: int, parts: Sequence[Sequence[Path]]) -> None:
     """Send folders with one storescu each at the same time; return when the last one has ended.
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks.measurement import Failure, Measurement, Result, Subject
 from benchmarks.process import BenchmarkError
-from benchmarks.receive import send
+from benchmarks.receive import load
 from benchmarks.receivers import HOST, RECEIVERS, Receiver
 from benchmarks.samples import Kind, Samples, prepare
 from benchmarks.web import count_parts, drain
@@ -28,7 +28,7 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: 
     try:
         for side, folder in folders.items():
             shutil.rmtree(folder, ignore_errors=True)
-            _load(side, folder, samples)
+            load(side, folder, samples, deadline_s=_SETTLE_S)
         for _ in range(n_runs):
             for subject in wanted:
                 yield _measure(subject, folders[subject.side], samples)
@@ -37,13 +37,6 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: 
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _load(side: str, folder: Path, samples: Samples) -> None:
-    with RECEIVERS[side](folder) as receiver:
-        send(receiver.dicom_port, samples.parts(1))
-        receiver.program.wait_for("indexed", lambda: receiver.n_indexed() >= samples.n_instances, _SETTLE_S)
-        receiver.wait_until_settled(_SETTLE_S)
 
 
 def _measure(subject: Subject, folder: Path, samples: Samples) -> Measurement:

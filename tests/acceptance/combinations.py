@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.object_servers import ObjectServer, minio, seaweedfs
+from tests.support.object_servers import ObjectServer, minio, running, seaweedfs
 from tests.support.postgresql import running_postgresql
 
 _SERVERS: Mapping[str, Callable[[Path], ObjectServer]] = {"minio": minio, "seaweedfs": seaweedfs}
@@ -56,9 +56,5 @@ def _store_settings(store: str, folder: Path) -> Iterator[dict[str, str]]:
     if store == "disk":
         yield {}
         return
-    server = _SERVERS[store](folder)
-    server.start()
-    try:
+    with running(_SERVERS[store](folder)) as server:
         yield server.settings()
-    finally:
-        server.stop()
