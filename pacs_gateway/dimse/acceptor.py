@@ -11,10 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
+from pydicom.uid import UID
 from pynetdicom._globals import APPLICATION_CONTEXT_NAME
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.events import EventHandlerType
-from pynetdicom.pdu_primitives import A_ASSOCIATE, AsynchronousOperationsWindowNegotiation
+from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
+    SOPClassExtendedNegotiation,
+)
 from pynetdicom.transport import AddressInformation
 
 from pacs_gateway.dimse.admission import Admission, plain_address
@@ -35,9 +40,11 @@ from pacs_gateway.dimse.pdu import (
     pad_titles,
 )
 from pacs_gateway.dimse.ports import Device, Ingest
+from pacs_gateway.dimse.service import Exchange, Request, Service, Services
 from pacs_gateway.dimse.store import StoreService
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.dimse.wire import StopSignal
+from pacs_gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +62,8 @@ class Shared:
     ingest: Ingest
     table: ContextTable
     stop: StopSignal
-    handlers: tuple[EventHandlerType, ...] = ()
-    """pynetdicom handlers of the services beyond verification and storage."""
+    services: Services
+    """The services beyond verification and storage."""
 
 
 class AcceptingAcse(GatewayAcse):
@@ -91,12 +98,22 @@ class AcceptingAcse(GatewayAcse):
     def _agree(self, assoc: "AcceptedAssociation", request: A_ASSOCIATE) -> None:
         roles = {uid: (bool(item.scu_role), bool(item.scp_role)) for uid, item in self.requestor.role_selection.items()}
         agreement = negotiate(
-            request.presentation_context_definition_list, roles, assoc.device.rights, assoc.shared.table
+            request.presentation_context_definition_list,
+            roles,
+            assoc.device.rights,
+            assoc.shared.table,
+            extended=self.requestor.sop_class_extended,
         )
         assoc._accepted_cx = {cast(int, cx.context_id): cx for cx in agreement.contexts if cx.result == 0}
         assoc._rejected_cx = [cx for cx in agreement.contexts if cx.result != 0]
         for role in agreement.roles:
             self.acceptor.add_negotiation_item(role)
+        assoc.extended = agreement.extended
+        for sop_class_uid, information in agreement.extended.items():
+            item = SOPClassExtendedNegotiation()
+            item.sop_class_uid = UID(sop_class_uid)
+            item.service_class_application_information = information
+            self.acceptor.add_negotiation_item(item)
         if self.requestor.asynchronous_operations != (1, 1):
             window = AsynchronousOperationsWindowNegotiation()
             window.maximum_number_operations_invoked = 1
@@ -124,8 +141,6 @@ class AcceptedAssociation(GatewayAssociation):
         self.acceptor.implementation_version_name = shared.ae.implementation_version_name
         self.acceptor.address_info = AddressInformation.from_tuple(connection.sock.getsockname())
         self.requestor.address_info = AddressInformation.from_tuple(connection.address)
-        for handler in shared.handlers:
-            self.bind(*handler)
 
     def run_reactor(self) -> None:
         """Serve the association from its request to its end; the thread's body."""
@@ -167,6 +182,30 @@ class AcceptedAssociation(GatewayAssociation):
             self.acse.negotiate_association()
             logger.info("association with %s at %s: %s", answer.ae_title, self.address, self._describe())
             self._run_reactor()
+
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        service = self.shared.services.get(cast(type[Request], type(msg)))
+        if service is None or not msg.is_valid_request or not self._is_agreed(msg, context_id):
+            super()._serve_request(msg, context_id)
+            return
+        context = self.dul.assembler.contexts[context_id]
+        request = cast(Request, msg)
+        # What was cancelled before it was asked for is another, earlier request.
+        self.dimse.cancel_req = {}
+        self._exchange(service, Exchange(self, context_id, context, request, self.device, self.address))
+
+    def _exchange(self, service: Service, exchange: Exchange) -> None:
+        try:
+            service.serve(exchange)
+        except PduError:
+            raise
+        except Exception as error:  # the boundary of one request
+            name = type(exchange.request).__name__.replace("_", "-")
+            if isinstance(error, GatewayError):
+                logger.warning("%s from %s failed: %s", name, self.device.ae_title, error)
+            else:
+                log_fault(logger, f"{name} from {self.device.ae_title}", error)
+            service.fail(exchange, error)
 
     def _describe(self) -> str:
         if not self.is_established:

@@ -5,6 +5,7 @@ Whoever has an association reads and sends in its own thread: an accepted one ha
 methods and ``release``.
 """
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import cast
 
@@ -14,7 +15,17 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import _RQ_TO_MESSAGE, _RSP_TO_MESSAGE, DIMSEServiceProvider, _QueueItem
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE, DimsePrimitiveType, DimseServiceType
+from pynetdicom.dimse_primitives import (
+    C_CANCEL,
+    C_ECHO,
+    C_FIND,
+    C_GET,
+    C_MOVE,
+    N_ACTION,
+    N_EVENT_REPORT,
+    DimsePrimitiveType,
+    DimseServiceType,
+)
 from pynetdicom.pdu_primitives import P_DATA
 
 from pacs_gateway.dimse.config import DimseConfig
@@ -134,6 +145,8 @@ class GatewayAssociation(Association):
     ) -> None:
         super().__init__(ae, mode)
         self.config = config
+        self.extended: Mapping[str, bytes] = {}
+        """Service class application information that was agreed, by SOP class."""
         self.dul: BlockingDul = BlockingDul(self, config, received=received, stop=stop)
         self.dimse: BlockingDimse = BlockingDimse(self)
         self.acse: GatewayAcse = GatewayAcse(self)
@@ -166,19 +179,35 @@ class GatewayAssociation(Association):
         assembler = self.dul.assembler
         assembler.peer_max_length = self.dimse.maximum_pdu_size
         assembler.contexts = {
-            context_id: AcceptedContext(str(cx.abstract_syntax), str(cx.transfer_syntax[0]), bool(cx.as_scp))
+            context_id: AcceptedContext(
+                str(cx.abstract_syntax),
+                str(cx.transfer_syntax[0]),
+                bool(cx.as_scp),
+                self.extended.get(str(cx.abstract_syntax), b""),
+            )
             for context_id, cx in self._accepted_cx.items()
         }
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
-        context = self._accepted_cx.get(context_id)
-        is_composite = isinstance(msg, C_ECHO | C_FIND | C_GET | C_MOVE)
-        is_agreed = context and context.as_scp and msg.AffectedSOPClassUID == context.abstract_syntax
-        if is_composite and not is_agreed:
+        if not self._is_agreed(msg, context_id):
             # Served by its SOP class alone, it would get round the rights the contexts were accepted by.
             self.dul.fail(AbortReason.UNEXPECTED_PARAMETER)
             return
         super()._serve_request(msg, context_id)
+
+    def _is_agreed(self, msg: DimseServiceType, context_id: int) -> bool:
+        """Return whether a request is of the SOP class of its context, and its sender in the role agreed for that."""
+        context = self._accepted_cx.get(context_id)
+        if context is None:
+            return False
+        if isinstance(msg, C_ECHO | C_FIND | C_GET | C_MOVE):
+            return bool(context.as_scp) and msg.AffectedSOPClassUID == context.abstract_syntax
+        if isinstance(msg, N_ACTION):
+            return bool(context.as_scp) and msg.RequestedSOPClassUID == context.abstract_syntax
+        if isinstance(msg, N_EVENT_REPORT):
+            # Archives that report on an association of their own often forget the role selection (PS3.4 J.3.3).
+            return msg.AffectedSOPClassUID == context.abstract_syntax
+        return True
 
     def _run_reactor(self) -> None:
         """Serve messages until release, abort, silence or the end of the process."""

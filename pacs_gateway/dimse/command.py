@@ -1,4 +1,4 @@
-"""Command sets of C-STORE, parsed and built as bytes: the only ones on the hot path.
+"""Command sets, parsed and built as bytes.
 
 A command set is always Implicit VR Little Endian, group 0000 only (PS3.7 6.3.1).
 """
@@ -6,6 +6,7 @@ A command set is always Implicit VR Little Endian, group 0000 only (PS3.7 6.3.1)
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.domain.uids import is_uid
@@ -13,16 +14,44 @@ from pacs_gateway.domain.uids import is_uid
 C_STORE_RQ = 0x0001
 _C_STORE_RSP = 0x8001
 _NO_DATA_SET = 0x0101
+_HAS_DATA_SET = 0x0001
+_GROUP_LENGTH = 0x0000
 
-_AFFECTED_SOP_CLASS_UID = 0x0002
-_COMMAND_FIELD = 0x0100
-_MESSAGE_ID = 0x0110
-_MESSAGE_ID_RESPONDED_TO = 0x0120
-_COMMAND_DATA_SET_TYPE = 0x0800
-_STATUS = 0x0900
-_ERROR_COMMENT = 0x0902
-_AFFECTED_SOP_INSTANCE_UID = 0x1000
 
+class Field(IntEnum):
+    """Elements of a command set, by their number in group 0000 (PS3.7 E.1)."""
+
+    AFFECTED_SOP_CLASS_UID = 0x0002
+    REQUESTED_SOP_CLASS_UID = 0x0003
+    COMMAND_FIELD = 0x0100
+    MESSAGE_ID = 0x0110
+    MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+    MOVE_DESTINATION = 0x0600
+    PRIORITY = 0x0700
+    COMMAND_DATA_SET_TYPE = 0x0800
+    STATUS = 0x0900
+    OFFENDING_ELEMENT = 0x0901
+    ERROR_COMMENT = 0x0902
+    AFFECTED_SOP_INSTANCE_UID = 0x1000
+    REQUESTED_SOP_INSTANCE_UID = 0x1001
+    EVENT_TYPE_ID = 0x1002
+    ACTION_TYPE_ID = 0x1008
+    REMAINING_SUBOPERATIONS = 0x1020
+    COMPLETED_SUBOPERATIONS = 0x1021
+    FAILED_SUBOPERATIONS = 0x1022
+    WARNING_SUBOPERATIONS = 0x1023
+    MOVE_ORIGINATOR_AE_TITLE = 0x1030
+    MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
+
+
+_UIDS = frozenset(
+    {
+        Field.AFFECTED_SOP_CLASS_UID,
+        Field.REQUESTED_SOP_CLASS_UID,
+        Field.AFFECTED_SOP_INSTANCE_UID,
+        Field.REQUESTED_SOP_INSTANCE_UID,
+    }
+)
 _ELEMENT = struct.Struct("<HHL")
 _US = struct.Struct("<H")
 
@@ -67,8 +96,8 @@ def parse_command(encoded: bytes | bytearray) -> Command:
             raise PduError(AbortReason.INVALID_PARAMETER, "malformed command set")
         elements[element] = bytes(encoded[start:offset])
     return Command(
-        field=_number(elements, _COMMAND_FIELD),
-        has_data_set=_number(elements, _COMMAND_DATA_SET_TYPE) != _NO_DATA_SET,
+        field=_number(elements, Field.COMMAND_FIELD),
+        has_data_set=_number(elements, Field.COMMAND_DATA_SET_TYPE) != _NO_DATA_SET,
         elements=elements,
     )
 
@@ -82,9 +111,9 @@ def store_request(command: Command) -> StoreRequest:
         It has no message ID, so that it could not be answered.
     """
     return StoreRequest(
-        message_id=_number(command.elements, _MESSAGE_ID),
-        sop_class_uid=_text(command.elements, _AFFECTED_SOP_CLASS_UID),
-        sop_instance_uid=_text(command.elements, _AFFECTED_SOP_INSTANCE_UID),
+        message_id=_number(command.elements, Field.MESSAGE_ID),
+        sop_class_uid=_text(command.elements, Field.AFFECTED_SOP_CLASS_UID),
+        sop_instance_uid=_text(command.elements, Field.AFFECTED_SOP_INSTANCE_UID),
         has_data_set=command.has_data_set,
     )
 
@@ -97,18 +126,37 @@ def encode_store_response(request: StoreRequest, status: int, comment: str = "")
     comment
         Error Comment: ASCII, at most 64 characters.
     """
-    body = b"".join(
-        (
-            _encode_uid(_AFFECTED_SOP_CLASS_UID, request.sop_class_uid),
-            _encode_us(_COMMAND_FIELD, _C_STORE_RSP),
-            _encode_us(_MESSAGE_ID_RESPONDED_TO, request.message_id),
-            _encode_us(_COMMAND_DATA_SET_TYPE, _NO_DATA_SET),
-            _encode_us(_STATUS, status),
-            _encode(_ERROR_COMMENT, comment.encode("ascii", "replace"), b" ") if comment else b"",
-            _encode_uid(_AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid),
-        )
-    )
-    return _encode(0x0000, struct.pack("<L", len(body)), b"") + body
+    elements: dict[Field, int | str] = {
+        Field.COMMAND_FIELD: _C_STORE_RSP,
+        Field.MESSAGE_ID_BEING_RESPONDED_TO: request.message_id,
+        Field.STATUS: status,
+        Field.AFFECTED_SOP_CLASS_UID: request.sop_class_uid,
+        Field.AFFECTED_SOP_INSTANCE_UID: request.sop_instance_uid,
+    }
+    if comment:
+        elements[Field.ERROR_COMMENT] = comment
+    return encode_command(elements, has_data_set=False)
+
+
+def encode_command(elements: Mapping[Field, int | str], *, has_data_set: bool) -> bytes:
+    """Return a command set: numbers as US (the offending element as its tag), UIDs and other text by their rules.
+
+    Notes
+    -----
+    What is not a UID is never echoed: the response would be as malformed as the request.
+    """
+    kind = _HAS_DATA_SET if has_data_set else _NO_DATA_SET
+    body = bytearray()
+    for element, value in sorted({**elements, Field.COMMAND_DATA_SET_TYPE: kind}.items()):
+        if element == Field.OFFENDING_ELEMENT:
+            body += _encode(element, struct.pack("<HH", *divmod(int(value), 1 << 16)), b"")
+        elif isinstance(value, int):
+            body += _encode(element, _US.pack(value), b"")
+        elif element not in _UIDS:
+            body += _encode(element, value.encode("ascii", "replace"), b" ")
+        elif is_uid(value):
+            body += _encode(element, value.encode("ascii"), b"\0")
+    return _encode(_GROUP_LENGTH, struct.pack("<L", len(body)), b"") + bytes(body)
 
 
 def _number(elements: Mapping[int, bytes], element: int) -> int:
@@ -126,12 +174,3 @@ def _text(elements: Mapping[int, bytes], element: int) -> str:
 def _encode(element: int, value: bytes, padding: bytes) -> bytes:
     value += padding * (len(value) % 2)
     return _ELEMENT.pack(0, element, len(value)) + value
-
-
-def _encode_us(element: int, value: int) -> bytes:
-    return _ELEMENT.pack(0, element, _US.size) + _US.pack(value)
-
-
-def _encode_uid(element: int, uid: str) -> bytes:
-    # What is not a UID is not echoed: the response would be as malformed as the request.
-    return _encode(element, uid.encode("ascii"), b"\0") if is_uid(uid) else b""

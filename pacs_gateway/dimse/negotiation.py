@@ -22,6 +22,13 @@ from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.domain.uids import is_uid
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+_QUERY_RETRIEVE = "1.2.840.10008.5.1.4.1.2."
+PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET = (f"{_QUERY_RETRIEVE}1.{n}" for n in (1, 2, 3))
+STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"{_QUERY_RETRIEVE}2.{n}" for n in (1, 2, 3))
+PATIENT_STUDY_ONLY_FIND, PATIENT_STUDY_ONLY_MOVE, PATIENT_STUDY_ONLY_GET = (
+    f"{_QUERY_RETRIEVE}3.{n}" for n in (1, 2, 3)
+)  # retired
 
 _ACCEPTED = 0
 _USER_REJECTION = 1
@@ -136,6 +143,8 @@ class Offer:
     """To let the device be the user, us the provider."""
     scu_right: str | None = None
     """To let the device be the provider (role selection), us the user."""
+    extended: bytes = b""
+    """Service class application information: 1 for what we can do (PS3.4 C.5.1.1, C.5.2.1), one byte each."""
 
 
 _STORAGE = Offer(STORED_SYNTAXES, "store", "get")
@@ -155,7 +164,23 @@ class ContextTable:
         return offer
 
 
-SERVICES = ContextTable(MappingProxyType({VERIFICATION: Offer(MESSAGE_SYNTAXES, "echo")}))
+# PS3.4 C.5.1.1: relational queries, combined date and time, fuzzy names, timezone; C.5.2.1 and C.5.3.1: relational.
+_FIND = Offer(MESSAGE_SYNTAXES, "find", extended=b"\1\1\1\1")
+_MOVE = Offer(MESSAGE_SYNTAXES, "move", extended=b"\1")
+_GET = Offer(MESSAGE_SYNTAXES, "get", extended=b"\1")
+
+SERVICES = ContextTable(
+    MappingProxyType(
+        {
+            VERIFICATION: Offer(MESSAGE_SYNTAXES, "echo"),
+            **dict.fromkeys((PATIENT_ROOT_FIND, STUDY_ROOT_FIND, PATIENT_STUDY_ONLY_FIND), _FIND),
+            **dict.fromkeys((PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE, PATIENT_STUDY_ONLY_MOVE), _MOVE),
+            **dict.fromkeys((PATIENT_ROOT_GET, STUDY_ROOT_GET, PATIENT_STUDY_ONLY_GET), _GET),
+            # As provider a device reports what it has committed to at our request (PS3.4 J.3.3).
+            STORAGE_COMMITMENT: Offer(MESSAGE_SYNTAXES, "commit", scu_right="commit"),
+        }
+    )
+)
 """The services of the listener."""
 
 
@@ -166,6 +191,8 @@ class Agreement:
     contexts: tuple[PresentationContext, ...]
     """An answer to every proposed context, in the order proposed."""
     roles: tuple[SCP_SCU_RoleSelectionNegotiation, ...]
+    extended: Mapping[str, bytes]
+    """Service class application information agreed, by SOP class."""
 
 
 def choose_syntax(proposed: Iterable[str], known: Mapping[str, int]) -> str | None:
@@ -183,6 +210,8 @@ def negotiate(
     roles: Mapping[UID, tuple[bool, bool]],
     rights: AbstractSet[str],
     table: ContextTable,
+    *,
+    extended: Mapping[UID, bytes] = MappingProxyType({}),
 ) -> Agreement:
     """Answer the proposed `contexts` for a device with `rights`.
 
@@ -190,6 +219,8 @@ def negotiate(
     ----------
     roles
         Proposed (SCU, SCP) roles of the requestor by SOP class.
+    extended
+        Proposed service class application information by SOP class.
 
     Raises
     ------
@@ -198,6 +229,7 @@ def negotiate(
     """
     answers: list[PresentationContext] = []
     agreed: dict[UID, SCP_SCU_RoleSelectionNegotiation] = {}
+    informed: dict[str, bytes] = {}
     for proposal in contexts:
         abstract = proposal.abstract_syntax
         if not abstract or not proposal.transfer_syntax:
@@ -217,8 +249,12 @@ def negotiate(
             _agree_on_roles(answer, offer, roles.get(abstract), rights)
             if answer.result == _ACCEPTED and abstract in roles:
                 agreed[abstract] = _role_item(abstract, answer)
+            if answer.result == _ACCEPTED and offer.extended and abstract in extended:
+                # Each byte is one option: what both want; what the standard adds one day, nobody here does.
+                both = zip(extended[abstract], offer.extended, strict=False)
+                informed[str(abstract)] = bytes(asked & offered for asked, offered in both)
         answers.append(answer)
-    return Agreement(tuple(answers), tuple(agreed.values()))
+    return Agreement(tuple(answers), tuple(agreed.values()), informed)
 
 
 def _agree_on_roles(

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from time import monotonic
+from types import MappingProxyType
 
 from pynetdicom import _config as pynetdicom_config
 from pynetdicom.ae import ApplicationEntity
@@ -15,6 +16,7 @@ from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import SERVICES
 from pacs_gateway.dimse.ports import Devices, Ingest
+from pacs_gateway.dimse.service import Services
 from pacs_gateway.dimse.wire import StopSignal
 from pacs_gateway.domain.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -25,19 +27,28 @@ _CUT_S = 2.0
 
 
 class DicomServer:
-    """Serves C-ECHO and C-STORE on listening sockets it shares with its sibling processes.
+    """Serves associations on listening sockets it shares with its sibling processes.
 
     Parameters
     ----------
     sockets
         Bound and listening; they stay open when the server stops.
+    services
+        What is served besides C-ECHO and C-STORE.
 
     Notes
     -----
     `serve` blocks; `stop` may be called from any thread and from a signal handler.
     """
 
-    def __init__(self, config: DimseConfig, ingest: Ingest, devices: Devices, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: DimseConfig,
+        ingest: Ingest,
+        devices: Devices,
+        sockets: Sequence[socket.socket],
+        services: Services = MappingProxyType({}),
+    ) -> None:
         _quieten_pynetdicom()
         self._config = config
         self._stop = StopSignal()
@@ -49,6 +60,7 @@ class DicomServer:
             ingest=ingest,
             table=SERVICES,
             stop=self._stop,
+            services=services,
         )
         self._door = Door(config, sockets, self._stop, self._enter)
         self._associations: set[AcceptedAssociation] = set()

@@ -25,6 +25,8 @@ class AcceptedContext:
     transfer_syntax: str
     is_provider: bool
     """Whether we are the service class provider under it (PS3.7 D.3.3.4)."""
+    extended: bytes = b""
+    """Service class application information that both sides hold to (PS3.7 D.3.3.5); missing bytes mean no."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,13 +114,16 @@ def ours(scp: Scp) -> Iterator[int]:
             ingest=MemoryIngest(),
             table=TABLE,
             stop=stop,
-            handlers=scp.handlers,
+            services={},
         )
         accepted: list[AcceptedAssociation] = []
 
         def enter(connection: Connection) -> None:
-            accepted.append(AcceptedAssociation(shared, connection, lambda _: door.leave()))
-            accepted[-1].start()
+            association = AcceptedAssociation(shared, connection, lambda _: door.leave())
+            for handler in scp.handlers:
+                association.bind(*handler)
+            accepted.append(association)
+            association.start()
 
         door = Door(CONFIG, [listener], stop, enter)
         thread = threading.Thread(target=door.run)

@@ -34,8 +34,9 @@ def agree(
     *contexts: PresentationContext,
     rights: frozenset[str] = STORE,
     roles: dict[UID, tuple[bool, bool]] | None = None,
+    extended: dict[UID, bytes] | None = None,
 ) -> Agreement:
-    return negotiate(contexts, roles or {}, rights, SERVICES)
+    return negotiate(contexts, roles or {}, rights, SERVICES, extended=extended or {})
 
 
 def results(agreement: Agreement) -> list[int | None]:
@@ -134,3 +135,32 @@ def test_roles_follow_the_rights(
 def test_storage_only_is_told_from_mixed_proposals() -> None:
     assert is_storage_only([propose(CT_IMAGE)])
     assert not is_storage_only([propose(CT_IMAGE), propose(VERIFICATION)])
+
+
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+
+
+@pytest.mark.parametrize(
+    ("uid", "proposed", "agreed"),
+    [
+        (STUDY_ROOT_FIND, b"\1", b"\1"),
+        (STUDY_ROOT_FIND, b"\0\1\1", b"\0\1\1"),
+        (STUDY_ROOT_FIND, b"\1\1\1\1\1\1", b"\1\1\1\1"),
+        (STUDY_ROOT_FIND, b"", b""),
+        (STUDY_ROOT_MOVE, b"\1\1", b"\1"),
+    ],
+)
+def test_options_are_agreed_byte_by_byte(uid: str, proposed: bytes, agreed: bytes) -> None:
+    answer = agree(propose(uid), rights=frozenset({"find", "move"}), extended={UID(uid): proposed})
+
+    assert answer.extended == {uid: agreed}
+
+
+def test_options_are_not_answered_where_they_mean_nothing() -> None:
+    contexts = propose(CT_IMAGE, context_id=1), propose(STUDY_ROOT_FIND, context_id=3)
+
+    answer = agree(*contexts, extended={UID(CT_IMAGE): b"\1", UID(STUDY_ROOT_FIND): b"\1"})
+
+    assert results(answer) == [0, 1]
+    assert answer.extended == {}
