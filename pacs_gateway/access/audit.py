@@ -34,6 +34,7 @@ class Event(StrEnum):
     TOKEN_ADD = "token-add"  # noqa: S105 - the name of an event
     TOKEN_REMOVE = "token-remove"  # noqa: S105 - the name of an event
     DEVICE_ADD = "device-add"
+    DEVICE_CHANGE = "device-change"
     DEVICE_ALLOW = "device-allow"
     DEVICE_REMOVE = "device-remove"
     DEVICE_REJECTED = "device-rejected"

@@ -5,7 +5,7 @@ it is meant to call, and calls from where it stands (promise B2).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, update
@@ -17,12 +17,12 @@ from pacs_gateway.access.device import (
     ALL_RIGHTS,
     Device,
     NewDevice,
-    Right,
     all_devices,
     check_device,
     find_device,
     require_device,
     to_device,
+    to_values,
 )
 from pacs_gateway.access.names import check_facility
 from pacs_gateway.access.networks import Address, Hosts, Networks, Resolve, parse_address, resolve_host
@@ -130,12 +130,44 @@ class Devices:
             if find_device(connection, new.ae_title, new.called) is not None:
                 raise ConflictError(f"device {new.ae_title} is registered already: remove it first")
             self._insert(connection, new)
-            self._changed(connection, Event.DEVICE_ADD, new.ae_title, new.called, by)
+            self._changed(connection, Event.DEVICE_ADD, new, by)
             return to_device(require_device(connection, new.ae_title, new.called))
 
         made = self._database.transact(register)
         self._roster.expire()
         return made
+
+    def change(self, ae_title: str, alter: Callable[[Device], Device], *, by: Actor, called: str = "") -> Device:
+        """Replace a device by what `alter` makes of it; its titles stay.
+
+        Parameters
+        ----------
+        alter
+            Pure: it is asked again where the transaction has to be done again.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such device.
+        InputError
+            What `alter` made cannot be.
+        """
+        ae_title, called = strip_padding(ae_title), strip_padding(called)
+
+        def write(connection: Connection) -> Device:
+            row = require_device(connection, ae_title, called, lock=True)
+            before = to_device(row)
+            after = check_device(replace(alter(before), ae_title=before.ae_title, called=before.called))
+            old, new = to_values(before), to_values(after)
+            names = [name for name in new if new[name] != old[name]]
+            if names:
+                connection.execute(update(device).where(device.c.id == row.id).values(**new))
+                self._changed(connection, Event.DEVICE_CHANGE, after, by, names)
+            return after
+
+        changed = self._database.transact(write)
+        self._roster.expire()
+        return changed
 
     def allow(self, calling: str, *, by: Actor, address: str = "", facility: str = "") -> Device:
         """Let in a caller that was turned away, from the address it called from.
@@ -157,16 +189,18 @@ class Devices:
             row = find_device(connection, title, caller.called, lock=True) or find_device(
                 connection, title, "", lock=True
             )
-            called = row.called_ae_title if row else ""
+            known: NewDevice
             if row:
-                networks = Networks.parse(row.networks).plus(where)
+                known = to_device(row)
+                networks = known.networks.plus(where)
                 connection.execute(update(device).where(device.c.id == row.id).values(networks=str(networks)))
             else:
                 owner = check_facility(facility or self._config.facility)
-                self._insert(connection, NewDevice(title, owner, networks=Networks().plus(where)))
+                known = NewDevice(title, owner, networks=Networks().plus(where))
+                self._insert(connection, known)
             forget_rejected(connection, calling=caller.calling, address=caller.address)
-            self._changed(connection, Event.DEVICE_ALLOW, title, called, by)
-            return to_device(require_device(connection, title, called))
+            self._changed(connection, Event.DEVICE_ALLOW, known, by)
+            return to_device(require_device(connection, title, known.called))
 
         allowed = self._database.transact(let_in)
         self._roster.expire()
@@ -185,7 +219,7 @@ class Devices:
         def forget(connection: Connection) -> None:
             row = require_device(connection, ae_title, called)
             connection.execute(delete(device).where(device.c.id == row.id))
-            self._changed(connection, Event.DEVICE_REMOVE, ae_title, called, by)
+            self._changed(connection, Event.DEVICE_REMOVE, to_device(row), by)
 
         self._database.transact(forget)
         self._roster.expire()
@@ -266,22 +300,15 @@ class Devices:
         return ours[0]
 
     def _insert(self, connection: Connection, new: NewDevice) -> None:
-        connection.execute(
-            insert(device).values(
-                ae_title=new.ae_title,
-                called_ae_title=new.called,
-                networks=str(new.networks),
-                host=new.host,
-                port=new.port,
-                facility=new.facility,
-                rights=",".join(right for right in Right if right in new.rights),
-                created_at=to_microseconds(self._clock()),
-            )
-        )
+        connection.execute(insert(device).values(**to_values(new), created_at=to_microseconds(self._clock())))
 
-    def _changed(self, connection: Connection, event: Event, ae_title: str, called: str, by: Actor) -> None:
+    def _changed(
+        self, connection: Connection, event: Event, known: NewDevice, by: Actor, names: Iterable[str] = ()
+    ) -> None:
         count_change(connection, _COUNTER)
-        subject = f"{ae_title} calling {called}" if called else ae_title
+        subject = f"{known.ae_title} calling {known.called}" if known.called else known.ae_title
+        if what := ", ".join(names):
+            subject = f"{subject}: {what}"
         self._audit.record(
             connection,
             actor=by.name,

@@ -46,6 +46,38 @@ class Device(Protocol):
     def rights(self) -> AbstractSet[str]:
         """What it may ask for: ``echo``, ``store``, ``find``, ``move``, ``get``, ``commit``, ``worklist``."""
 
+    @property
+    def transfer_syntaxes(self) -> tuple[str, ...]:
+        """What it may send and is sent, the preferred first; empty: all, in the gateway's own order."""
+
+    @property
+    def charset(self) -> str:
+        """Character set of what it sends without saying; empty: by evidence."""
+
+    @property
+    def issuer(self) -> str:
+        """Issuer of Patient ID of what it sends without one; empty: its facility."""
+
+    @property
+    def max_matches(self) -> int:
+        """Answers to one query."""
+
+    @property
+    def answers_ascii(self) -> bool:
+        """Whether it is answered in letters that every device can show."""
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether upper and lower case count alike in its queries, not in names alone."""
+
+    @property
+    def takes_private_classes(self) -> bool:
+        """Whether it may send objects of storage classes that no standard known here lists."""
+
+    @property
+    def idle_s(self) -> int:
+        """Seconds of silence between messages that end its association."""
+
 
 class Devices(Protocol):
     """The register of application entities."""

@@ -62,6 +62,16 @@ device = Table(
     Column("facility", Text, nullable=False),
     Column("rights", Text, nullable=False),  # comma-separated
     Column("created_at", BigInteger, nullable=False),
+    Column("transfer_syntaxes", Text, nullable=False, server_default=""),  # comma-separated; empty: all
+    Column("charset", Text, nullable=False, server_default=""),
+    Column("issuer", Text, nullable=False, server_default=""),
+    Column("max_matches", Integer, nullable=False, server_default=text("500")),
+    Column("answers_ascii", Boolean, nullable=False, server_default=text("false")),
+    Column("ignores_case", Boolean, nullable=False, server_default=text("false")),
+    Column("takes_private_classes", Boolean, nullable=False, server_default=text("true")),
+    Column("idle_s", Integer, nullable=False, server_default=text("900")),
+    Column("certificates", Text, nullable=False, server_default=""),  # one a line
+    Column("is_tls", Boolean, nullable=False, server_default=text("false")),
     Index("uq_device_ae_title_called_ae_title", "ae_title", "called_ae_title", unique=True),
 )
 

@@ -1,6 +1,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pacs_gateway.access import Access, AccessConfig, NewDevice, Right, UnknownDevices, open_access
 from pacs_gateway.access.audit import Audit
 from pacs_gateway.access.device import ALL_RIGHTS, MODALITY_RIGHTS, parse_rights
+from pacs_gateway.access.device_settings import check_charset
 from pacs_gateway.access.devices import Devices
 from pacs_gateway.access.networks import Networks
 from pacs_gateway.database import Database, DatabaseConfig
@@ -127,6 +129,52 @@ def test_wrong_registrations_are_refused(access: Access, new: NewDevice) -> None
     with pytest.raises(InputError):
         access.devices.add(new, by=OPERATOR)
     assert access.devices.list() == ()
+
+
+def test_change_is_kept_counted_and_on_record(access: Access, database: Database, clock: MovedClock) -> None:
+    serving = Devices(database, Audit(clock=clock), config=AccessConfig(), clock=clock, monotonic=clock.monotonic)
+    access.devices.add(CT1, by=OPERATOR)
+    assert identified(serving)
+    changed = access.devices.change(
+        "CT1",
+        lambda known: replace(known, rights=ALL_RIGHTS, charset="TCVN3", transfer_syntaxes=("JPEG2000Lossless",)),
+        called="PACSGW",
+        by=OPERATOR,
+    )
+    clock.seconds += 2
+    assert serving.identify(**RIGHT) == changed
+    assert changed.transfer_syntaxes == ("1.2.840.10008.1.2.4.90",)
+    assert trail(database)[-1][2:4] == ("device-change", "CT1 calling PACSGW: rights, transfer_syntaxes, charset")
+
+
+def test_change_of_nothing_is_no_change(access: Access, database: Database) -> None:
+    added = access.devices.add(CT1, by=OPERATOR)
+    assert access.devices.change("CT1", lambda known: known, called="PACSGW", by=OPERATOR) == added
+    assert [row[2] for row in trail(database)] == ["device-add"]
+
+
+def test_wrong_changes_are_refused(access: Access) -> None:
+    added = access.devices.add(CT1, by=OPERATOR)
+    for wrong in (
+        lambda known: replace(known, is_tls=True),  # called, but nobody knows where
+        lambda known: replace(known, charset="ISO_IR 999"),
+        lambda known: replace(known, certificates=("ct1",)),
+        lambda known: replace(known, max_matches=100_001),
+        lambda known: replace(known, idle_s=86_401),
+        lambda known: replace(known, issuer="x" * 65),
+    ):
+        with pytest.raises(InputError):
+            access.devices.change("CT1", wrong, called="PACSGW", by=OPERATOR)
+    with pytest.raises(NotFoundError):
+        access.devices.change("CT1", lambda known: known, by=OPERATOR)
+    assert access.devices.list() == (added,)
+
+
+@pytest.mark.parametrize(
+    "charset", ["", "ISO_IR 192", "GB18030", "windows-1258", "\\ISO 2022 IR 149", "ISO 2022 IR 13\\ISO 2022 IR 87"]
+)
+def test_character_sets_are_terms_of_dicom_or_vietnamese(charset: str) -> None:
+    assert check_charset(charset) == charset
 
 
 def test_registering_twice_is_a_conflict(access: Access) -> None:

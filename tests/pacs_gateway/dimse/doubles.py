@@ -115,6 +115,14 @@ class DeviceEntry:
     ae_title: str
     facility: str = "LOCAL"
     rights: frozenset[str] = ALL_RIGHTS
+    transfer_syntaxes: tuple[str, ...] = ()
+    charset: str = ""
+    issuer: str = ""
+    max_matches: int = 500
+    answers_ascii: bool = False
+    ignores_case: bool = False
+    takes_private_classes: bool = True
+    idle_s: int = 900
 
 
 @dataclass
