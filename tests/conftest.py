@@ -14,6 +14,8 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "dcmtk": ("storescu", "echoscu", "storescp", "dcmdump"),
     "dicom3tools": ("dciodvfy",),
     "orthanc": ("Orthanc",),
+    "odil": ("odil",),
+    "dcmjs-dimse": ("node", "dcmjs_dimse/node_modules"),
     "postgresql": ("initdb", "postgres"),
     "chromium": ("chromium",),
     "strace": ("strace",),
@@ -54,5 +56,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def _is_here(program: str) -> bool:
     # Some are installed beside the interpreter; a virtual environment need not be on the PATH, and Debian keeps the
     # programs of PostgreSQL's server off it, for those who are not root HAProxy too.
-    places = [Path(sys.executable).parent, Path("/usr/sbin"), *Path("/usr/lib/postgresql").glob("*/bin")]
+    places = [
+        Path(sys.executable).parent,
+        Path(sys.prefix),
+        Path("/usr/sbin"),
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+    ]
     return shutil.which(program) is not None or any((place / program).exists() for place in places)

@@ -8,8 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
-from pydicom import Dataset, dcmread
-from pydicom.filewriter import correct_ambiguous_vr
+from pydicom import dcmread
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -23,6 +22,7 @@ from pydicom.uid import (
 )
 
 from tests.acceptance.combinations import every_combination
+from tests.acceptance.comparison import differences, pixels
 from tests.acceptance.samples import PROPOSALS, UNKNOWN_TO_DCMTK, SampleFile, ct_slices, every_encoding
 from tests.support import dicomweb
 from tests.support.raw_sender import RawSender
@@ -125,25 +125,6 @@ def check_what_comes_back(client: httpx.Client, encodings: list[SampleFile]) -> 
 
 def is_there(client: httpx.Client, file: SampleFile) -> bool:
     return file.sop_uid in dicomweb.instance_uids(client, file.study_uid)
-
-
-def differences(original: Dataset, retrieved: Dataset) -> list[str]:
-    """Return the elements, pixel data apart, that are not the same."""
-    for ds in (original, retrieved):
-        ds.decode()
-        correct_ambiguous_vr(ds, ds.original_encoding[1] is not False)
-    tags = (set(original.keys()) | set(retrieved.keys())) - {0x7FE00010}
-    return sorted(str(tag) for tag in tags if tag not in original or original.get(tag) != retrieved.get(tag))
-
-
-def pixels(ds: Dataset) -> bytes:
-    """Return the bytes of the pixel data in little endian."""
-    if "PixelData" not in ds:
-        return b""
-    data: bytes = ds.PixelData
-    if ds.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
-        return np.frombuffer(data, dtype=">u2").astype("<u2").tobytes()
-    return data
 
 
 def test_a_dicomweb_client_finds_and_retrieves(gateway: RunningGateway, encodings: list[SampleFile]) -> None:
