@@ -100,7 +100,7 @@ class AcceptingAcse(GatewayAcse):
         agreement = negotiate(
             request.presentation_context_definition_list,
             roles,
-            assoc.device.rights,
+            assoc.device,
             assoc.shared.table,
             extended=self.requestor.sop_class_extended,
         )
@@ -176,12 +176,15 @@ class AcceptedAssociation(GatewayAssociation):
             self._turn_away(encode_rejection(answer))
             return
         self.device = answer
-        request = self.dul.receive_pdu(wait=True, timeout=self.config.artim_s)
-        if isinstance(request, A_ASSOCIATE):
-            self.requestor.primitive = request
-            self.acse.negotiate_association()
-            logger.info("association with %s at %s: %s", answer.ae_title, self.address, self._describe())
-            self._run_reactor()
+        try:
+            request = self.dul.receive_pdu(wait=True, timeout=self.config.artim_s)
+            if isinstance(request, A_ASSOCIATE):
+                self.requestor.primitive = request
+                self.acse.negotiate_association()
+                logger.info("association with %s at %s: %s", answer.ae_title, self.address, self._describe())
+                self.serve_messages(answer.idle_s)
+        finally:
+            self.shared.admission.places.leave(answer.ae_title)
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
         service = self.shared.services.get(cast(type[Request], type(msg)))

@@ -9,7 +9,8 @@ import logging
 from dataclasses import dataclass
 
 from pacs_gateway.dimse.fault import log_fault
-from pacs_gateway.dimse.pdu import CONGESTED, REJECTED, Rejection, raw_titles
+from pacs_gateway.dimse.pdu import CONGESTED, LIMIT_EXCEEDED, REJECTED, Rejection, raw_titles
+from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.ports import Device, Devices
 from pacs_gateway.errors import GatewayError
 
@@ -45,9 +46,10 @@ class Admission:
 
     ae_titles: tuple[str, ...]
     devices: Devices
+    places: Places
 
     def admit(self, request: bytes | memoryview, address: str) -> Device | Rejection:
-        """Return the device that sent the A-ASSOCIATE-RQ `request`, or how to reject it.
+        """Return the device that sent the A-ASSOCIATE-RQ `request`, its place taken, or how to reject it.
 
         Raises
         ------
@@ -66,12 +68,18 @@ class Admission:
                 reason = "called AE title differs only in case" if is_near else "unknown called AE title"
                 return self._reject(caller, reason)
             device = self.devices.identify(calling=calling, called=called, address=address)
-            return device or self._reject(caller, "")
+            return self._place(caller, device) if device else self._reject(caller, "")
         except GatewayError as error:
             logger.warning("cannot tell who calls from %s: %s", address, error)
         except Exception as error:  # the boundary of one request
             log_fault(logger, f"identifying a caller from {address}", error)
         return CONGESTED
+
+    def _place(self, caller: Caller, device: Device) -> Device | Rejection:
+        if self.places.take(device.ae_title):
+            return device
+        self._reject(caller, f"had {self.places.most} associations with one process at once")
+        return LIMIT_EXCEEDED
 
     def _reject(self, caller: Caller, reason: str) -> Rejection:
         logger.info("rejected %s calling %s from %s", caller.calling, caller.called, caller.address)

@@ -209,10 +209,10 @@ class GatewayAssociation(Association):
             return msg.AffectedSOPClassUID == context.abstract_syntax
         return True
 
-    def _run_reactor(self) -> None:
-        """Serve messages until release, abort, silence or the end of the process."""
+    def serve_messages(self, idle_s: float) -> None:
+        """Serve messages until release, abort, `idle_s` seconds of silence or the end of the process."""
         while self.is_established:
-            context_id, message = self.dimse.next_request(self.config.idle_s)
+            context_id, message = self.dimse.next_request(idle_s)
             if message is not None:
                 self._serve_request(message, cast(int, context_id))
             elif self.acse.is_release_requested():

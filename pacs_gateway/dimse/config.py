@@ -13,6 +13,8 @@ class DimseConfig:
     """Called AE titles the gateway answers to, compared case-sensitively."""
     max_associations: int = 50
     """Associations this process serves at once; at the cap it leaves new connections to its siblings."""
+    max_per_device: int = 32
+    """Of these, associations with one device: a device that runs wild leaves room for the others."""
     max_pdu: int = 131_072
     """Maximum length in bytes of the P-DATA-TF PDUs we ask for; twice that is still taken, more is an abort."""
     artim_s: float = 15.0
@@ -21,8 +23,6 @@ class DimseConfig:
     """A PDU is complete this long after its first bytes, or the association is aborted."""
     message_s: float = 60.0
     """Silence within a message ends the association; below 1 KiB/s this time is used up as well."""
-    idle_s: float = 900.0
-    """Silence between messages: ultrasound keeps one association open for the whole examination."""
     half_open_per_address: int = 8
     """Connections of one address without a complete A-ASSOCIATE-RQ, before the oldest makes room."""
     half_open_total: int = 200

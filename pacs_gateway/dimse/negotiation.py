@@ -11,7 +11,8 @@ PS3.8 7.1.1.13 and 9.3.3 (presentation contexts), PS3.7 D.3.3.4 (role selection)
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from pydicom.uid import UID, UID_dictionary  # type: ignore[attr-defined]
@@ -19,6 +20,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 
 from pacs_gateway.dimse.pdu import AbortReason, PduError
+from pacs_gateway.dimse.ports import Device
 from pacs_gateway.domain.uids import is_uid
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -150,18 +152,26 @@ class Offer:
 _STORAGE = Offer(STORED_SYNTAXES, "store", "get")
 
 
+@lru_cache(maxsize=256)
+def _storage(preferred: tuple[str, ...]) -> Offer:
+    """Return storage in a device's own transfer syntaxes, in its order; in all of ours where it has none."""
+    own = {uid: rank for rank, uid in enumerate(preferred) if uid in STORED_SYNTAXES}
+    return replace(_STORAGE, syntaxes=MappingProxyType(own)) if preferred else _STORAGE
+
+
 @dataclass(frozen=True, slots=True)
 class ContextTable:
     """What the gateway offers besides storage, by abstract syntax."""
 
     services: Mapping[str, Offer]
 
-    def offer(self, abstract_syntax: str) -> Offer | None:
-        """Return what is offered under `abstract_syntax`."""
+    def offer(self, abstract_syntax: str, device: Device) -> Offer | None:
+        """Return what is offered to `device` under `abstract_syntax`."""
         offer = self.services.get(abstract_syntax)
-        if offer is None and is_storage_class(abstract_syntax):
-            return _STORAGE
-        return offer
+        if offer is not None or not is_storage_class(abstract_syntax):
+            return offer
+        is_known = abstract_syntax in STORAGE_CLASSES
+        return _storage(device.transfer_syntaxes) if is_known or device.takes_private_classes else None
 
 
 # PS3.4 C.5.1.1: relational queries, combined date and time, fuzzy names, timezone; C.5.2.1 and C.5.3.1: relational.
@@ -208,12 +218,12 @@ def is_storage_only(contexts: Iterable[PresentationContext]) -> bool:
 def negotiate(
     contexts: Iterable[PresentationContext],
     roles: Mapping[UID, tuple[bool, bool]],
-    rights: AbstractSet[str],
+    device: Device,
     table: ContextTable,
     *,
     extended: Mapping[UID, bytes] = MappingProxyType({}),
 ) -> Agreement:
-    """Answer the proposed `contexts` for a device with `rights`.
+    """Answer the proposed `contexts` as the rights and the settings of `device` have it.
 
     Parameters
     ----------
@@ -237,7 +247,7 @@ def negotiate(
         answer = PresentationContext()
         answer.context_id = proposal.context_id
         answer.abstract_syntax = abstract
-        offer = table.offer(abstract)
+        offer = table.offer(abstract, device)
         syntax = choose_syntax(proposal.transfer_syntax, offer.syntaxes) if offer else None
         # A rejection repeats a proposed syntax: the item must have one, and it is not significant (PS3.8 9.3.3.2).
         answer.transfer_syntax = [syntax or proposal.transfer_syntax[0]]
@@ -246,7 +256,7 @@ def negotiate(
         elif syntax is None:
             answer.result = _TRANSFER_SYNTAXES_NOT_SUPPORTED
         else:
-            _agree_on_roles(answer, offer, roles.get(abstract), rights)
+            _agree_on_roles(answer, offer, roles.get(abstract), device.rights)
             if answer.result == _ACCEPTED and abstract in roles:
                 agreed[abstract] = _role_item(abstract, answer)
             if answer.result == _ACCEPTED and offer.extended and abstract in extended:

@@ -75,7 +75,7 @@ class Device(Protocol):
         """Whether it may send objects of storage classes that no standard known here lists."""
 
     @property
-    def idle_s(self) -> int:
+    def idle_s(self) -> float:
         """Seconds of silence between messages that end its association."""
 
 

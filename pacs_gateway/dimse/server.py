@@ -15,6 +15,7 @@ from pacs_gateway.dimse.admission import Admission
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import SERVICES
+from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.ports import Devices, Ingest
 from pacs_gateway.dimse.service import Services
 from pacs_gateway.dimse.wire import StopSignal
@@ -56,7 +57,7 @@ class DicomServer:
         self._shared = Shared(
             config=config,
             ae=_application_entity(config),
-            admission=Admission(config.ae_titles, devices),
+            admission=Admission(config.ae_titles, devices, Places(config.max_per_device)),
             ingest=ingest,
             table=SERVICES,
             stop=self._stop,

@@ -105,13 +105,16 @@ def test_sixty_four_senders_that_open_a_study_at_once_make_one_row_each(
     images = [series.image() for _ in range(_N_SENDERS)]
     together = threading.Barrier(_N_SENDERS)
 
-    def send(image: Ct) -> StoreAnswer:
-        with RawSender(gateway.dicom_port, sop_class_uid=CT_IMAGE, transfer_syntax_uid=EXPLICIT) as sender:
+    def send(number: int) -> StoreAnswer:
+        image, calling = images[number], f"CT{number}"
+        with RawSender(
+            gateway.dicom_port, sop_class_uid=CT_IMAGE, transfer_syntax_uid=EXPLICIT, calling=calling
+        ) as sender:
             together.wait(_DEADLINE_S)
             return sender.store(image.sop_uid, image.data_set)
 
     with ThreadPoolExecutor(_N_SENDERS) as pool:
-        answers = set(pool.map(send, images))
+        answers = set(pool.map(send, range(_N_SENDERS)))
 
     assert answers == {SUCCESS}
     wait_until(lambda: counts(client, series.study_uid) == (1, 1, _N_SENDERS), _DEADLINE_S, "all to be indexed")

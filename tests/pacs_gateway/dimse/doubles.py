@@ -122,7 +122,7 @@ class DeviceEntry:
     answers_ascii: bool = False
     ignores_case: bool = False
     takes_private_classes: bool = True
-    idle_s: int = 900
+    idle_s: float = 900.0
 
 
 @dataclass
@@ -130,6 +130,8 @@ class MemoryDevices:
     """Accepts every caller, or only those listed."""
 
     known: dict[str, DeviceEntry] | None = None
+    idle_s: float = 900.0
+    """Of every caller, where none is listed."""
     failure: GatewayError | None = None
     rejections: list[dict[str, str]] = field(default_factory=list)
 
@@ -137,7 +139,7 @@ class MemoryDevices:
         if self.failure is not None:
             raise self.failure
         if self.known is None:
-            return DeviceEntry(calling)
+            return DeviceEntry(calling, idle_s=self.idle_s)
         return self.known.get(calling)
 
     def record_rejection(self, *, calling: str, called: str, address: str, reason: str) -> None:

@@ -23,6 +23,7 @@ from pacs_gateway.dimse.admission import Admission
 from pacs_gateway.dimse.association import GatewayAssociation
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, SERVICES, ContextTable, Offer
+from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.dimse.wire import StopSignal
 from tests.pacs_gateway.dimse.conftest import CONFIG, wait_until
@@ -110,7 +111,7 @@ def ours(scp: Scp) -> Iterator[int]:
         shared = Shared(
             config=CONFIG,
             ae=AE("PACSGW"),
-            admission=Admission(CONFIG.ae_titles, MemoryDevices()),
+            admission=Admission(CONFIG.ae_titles, MemoryDevices(), Places(4)),
             ingest=MemoryIngest(),
             table=TABLE,
             stop=stop,

@@ -68,7 +68,8 @@ def mutate(seed: bytes, rng: random.Random) -> bytes:
 def test_mutated_conversations_end_and_leave_nothing_behind(
     serve: Serve, block: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    running = serve(artim_s=1, pdu_deadline_s=1, message_s=1, idle_s=1)
+    running = serve(artim_s=1, pdu_deadline_s=1, message_s=1)
+    running.devices.idle_s = 1
     rng = random.Random(block)
     for _ in range(100):
         with ScriptedPeer(running.port, timeout_s=5) as peer:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pacs_gateway.dimse.pdu import AbortReason
+from pacs_gateway.dimse.pdu import LIMIT_EXCEEDED, AbortReason, encode_rejection
 from tests.pacs_gateway.dimse.conftest import Running, Serve, wait_until
 from tests.support.scripted_peer import (
     CT_IMAGE,
@@ -102,6 +102,31 @@ def test_more_callers_than_the_cap_wait_for_their_turn(serve: Serve) -> None:
         assert third.receive_pdu()[0] == 2
 
 
+def test_a_device_at_its_cap_is_told_to_come_again_and_others_are_served(serve: Serve) -> None:
+    running = serve(max_per_device=2)
+    with ExitStack() as peers:
+        served = [peers.enter_context(ScriptedPeer(running.port)) for _ in range(2)]
+        for peer in served:
+            peer.associate(calling="CT1")
+        third = peers.enter_context(ScriptedPeer(running.port))
+        third.send(associate_rq(calling="CT1"))
+        assert third.receive_pdu() == encode_rejection(LIMIT_EXCEEDED)
+        other = peers.enter_context(ScriptedPeer(running.port))
+        other.associate(calling="CT2")
+
+        served[0].send(pdu(5, bytes(4)))
+
+        assert served[0].receive_pdu()[0] == 6
+        assert served[0].is_closed()
+        wait_until(lambda: _is_let_in(running, "CT1"))
+
+
+def _is_let_in(running: Running, calling: str) -> bool:
+    with ScriptedPeer(running.port) as peer:
+        peer.send(associate_rq(calling=calling))
+        return peer.receive_pdu()[0] == 2
+
+
 @pytest.mark.parametrize("kind", [1, 4])
 def test_a_huge_first_pdu_is_refused_before_it_is_read(running: Running, kind: int) -> None:
     with ScriptedPeer(running.port) as peer:
@@ -184,7 +209,8 @@ def _send_fragment(peer: ScriptedPeer) -> bool:
 
 
 def test_silence_between_messages_ends_the_association(serve: Serve) -> None:
-    running = serve(idle_s=0.3)
+    running = serve()
+    running.devices.idle_s = 0.3
     with ScriptedPeer(running.port) as peer:
         peer.associate()
 

@@ -14,6 +14,7 @@ from pacs_gateway.dimse.negotiation import (
     is_storage_only,
     negotiate,
 )
+from tests.pacs_gateway.dimse.doubles import DeviceEntry
 from tests.support.scripted_peer import CT_IMAGE, EXPLICIT, IMPLICIT, VERIFICATION
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -33,10 +34,12 @@ def propose(abstract: str, *syntaxes: str, context_id: int = 1) -> PresentationC
 def agree(
     *contexts: PresentationContext,
     rights: frozenset[str] = STORE,
+    device: DeviceEntry | None = None,
     roles: dict[UID, tuple[bool, bool]] | None = None,
     extended: dict[UID, bytes] | None = None,
 ) -> Agreement:
-    return negotiate(contexts, roles or {}, rights, SERVICES, extended=extended or {})
+    device = device or DeviceEntry("CT1", rights=rights)
+    return negotiate(contexts, roles or {}, device, SERVICES, extended=extended or {})
 
 
 def results(agreement: Agreement) -> list[int | None]:
@@ -130,6 +133,34 @@ def test_roles_follow_the_rights(
 
     assert results(answer) == [result]
     assert [(item.scu_role, item.scp_role) for item in answer.roles] == ([answered] if answered else [])
+
+
+@pytest.mark.parametrize(
+    ("own", "proposed", "chosen"),
+    [
+        ((IMPLICIT, EXPLICIT), [EXPLICIT, IMPLICIT], IMPLICIT),
+        ((JPEG_BASELINE, EXPLICIT), [IMPLICIT, EXPLICIT, JPEG_BASELINE], JPEG_BASELINE),
+        ((EXPLICIT,), [IMPLICIT, JPEG_BASELINE], None),
+        (("1.2.3.4",), ["1.2.3.4", IMPLICIT], None),  # its own, but nobody could read it
+        ((), [IMPLICIT, EXPLICIT], EXPLICIT),
+    ],
+)
+def test_transfer_syntaxes_of_a_device_go_before_ours(
+    own: tuple[str, ...], proposed: list[str], chosen: str | None
+) -> None:
+    device = DeviceEntry("CT1", transfer_syntaxes=own)
+    answer = agree(propose(CT_IMAGE, *proposed), propose(VERIFICATION, context_id=3), device=device)
+
+    assert results(answer) == [0 if chosen else 4, 0]
+    assert answer.contexts[0].transfer_syntax[0] == (chosen or proposed[0])
+
+
+@pytest.mark.parametrize("uid", ["1.3.46.670589.5.0.1", "1.2.840.10008.5.1.4.1.1.99999"])
+def test_private_and_unknown_classes_are_taken_from_whom_they_are_allowed(uid: str) -> None:
+    contexts = propose(uid, context_id=1), propose(CT_IMAGE, context_id=3)
+
+    assert results(agree(*contexts, device=DeviceEntry("CT1"))) == [0, 0]
+    assert results(agree(*contexts, device=DeviceEntry("CT1", takes_private_classes=False))) == [3, 0]
 
 
 def test_storage_only_is_told_from_mixed_proposals() -> None:
