@@ -28,9 +28,10 @@ from pacs_gateway.archive.scan import (
     scan,
 )
 from pacs_gateway.domain.attributes import ATTRIBUTES
+from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.instance import FrameKind, FrameTable, InstanceRecord, Origin
 from pacs_gateway.domain.uids import check_uid
-from pacs_gateway.domain.values import CharacterSet, clean
+from pacs_gateway.domain.values import clean
 from pacs_gateway.errors import InvalidInstanceError
 from pacs_gateway.storage.files import write_all
 from pacs_gateway.storage.spool import spool_errors

@@ -8,7 +8,8 @@ import re
 import unicodedata
 
 # U+0111/U+0110 have no canonical decomposition: the stroke is part of the letter, so NFD leaves it.
-_LETTERS = str.maketrans({"đ": "d", "Đ": "d", "ð": "d", "Ð": "d", "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "ı": "i"})
+_LETTERS = str.maketrans({"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ı": "i"})
+_LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th"})
 # Component and group separators (PS3.5 6.2.1), and marks that people type or leave out at will.
 _BREAKS = str.maketrans(dict.fromkeys("^=,.;'’`\"-_/()", " "))
 
@@ -20,6 +21,18 @@ def fold(text: str) -> str:
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     # Composed again: Hangul syllables are letters, and one `?` stands for one of them.
     return unicodedata.normalize("NFC", " ".join(bare.translate(_LETTERS).translate(_BREAKS).casefold().split()))
+
+
+def to_ascii(text: str) -> str:
+    """Return `text` for a reader of ASCII alone: letters without marks, ``?`` for each one without a likeness."""
+    return text if text.isascii() else "".join(map(_ascii_letter, unicodedata.normalize("NFC", text)))
+
+
+def _ascii_letter(character: str) -> str:
+    # Compatibility decomposition also takes full-width letters, and spaces of every width, for what they stand for.
+    bare = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+    plain = bare.translate(_LETTERS).translate(_LIGATURES)
+    return plain if plain.isascii() else "?"
 
 
 def fold_pattern(text: str) -> str | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_gateway.domain.names import accented, display, fold, fold_pattern, words
+from pacs_gateway.domain.names import accented, display, fold, fold_pattern, to_ascii, words
 
 VIETNAMESE = "aàáảãạăằắẳẵặâầấẩẫậbcdđeèéẻẽẹêềếểễệghiìíỉĩịklmnoòóỏõọôồốổỗộơờớởỡợpqrstuùúủũụưừứửữựvxyỳýỷỹỵ"
 BARE = "aaaaaaaaaaaaaaaaaabcddeeeeeeeeeeeeghiiiiiiklmnoooooooooooooooooopqrstuuuuuuuuuuuuvxyyyyyy"
@@ -80,3 +80,18 @@ def test_accents_can_be_compared_when_wanted() -> None:
 )
 def test_display_shows_the_first_group_that_says_something(name: str, shown: str) -> None:
     assert display(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Nguyễn^Thị^Đượ c", "Nguyen^Thi^Duo c"),
+        ("TRẦN", "TRAN"),
+        ("Ægir Œuvre Straße Łódź Søren", "AEgir OEuvre Strasse Lodz Soren"),
+        ("山田=ﾔ", "??=?"),
+        ("A\u0301 Ａ\u3000½", "A A ?"),
+        ("O'Neil (Jr.)", "O'Neil (Jr.)"),
+    ],
+)
+def test_to_ascii_drops_marks_and_keeps_the_case(text: str, plain: str) -> None:
+    assert to_ascii(text) == plain
