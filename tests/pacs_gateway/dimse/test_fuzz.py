@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tests.pacs_gateway.dimse.conftest import Serve, wait_until
+from tests.support.mutation import spoil_bytes
 from tests.support.scripted_peer import (
     CT_IMAGE,
     ScriptedPeer,
@@ -40,28 +41,10 @@ SEEDS = (
 )
 
 
-def mutate(seed: bytes, rng: random.Random) -> bytes:
-    data = bytearray(seed)
-    # Half of the cases leave the request alone, so that they get past it.
-    first = len(REQUEST) if rng.random() < 0.5 and seed.startswith(REQUEST) else 0
-    for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        at = rng.randrange(first, len(data))
-        match rng.randrange(6):
-            case 0:
-                data[at] = rng.randrange(256)
-            case 1:
-                data[at] ^= 1 << rng.randrange(8)
-            case 2:
-                del data[at : at + rng.randrange(1, 20)]
-            case 3:
-                data[at:at] = rng.randbytes(rng.randrange(1, 20))
-            case 4:
-                data[at : at + 4] = rng.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff", b"\0\0\0\1"))
-            case _:
-                data[at:at] = data[at : at + rng.randrange(1, 200)]
-        if len(data) <= first:
-            break
-    return bytes(data)
+def spoilt(rng: random.Random) -> bytes:
+    """Return a spoilt conversation; half of them leave the request alone, so that they get past it."""
+    seed = rng.choice(SEEDS)
+    return spoil_bytes(seed, rng, len(REQUEST) if rng.random() < 0.5 and seed.startswith(REQUEST) else 0)
 
 
 @pytest.mark.parametrize("block", range(5))
@@ -74,7 +57,7 @@ def test_mutated_conversations_end_and_leave_nothing_behind(
     for _ in range(100):
         with ScriptedPeer(running.port, timeout_s=5) as peer:
             with suppress(OSError):  # it may have had enough already
-                peer.send(mutate(rng.choice(SEEDS), rng))
+                peer.send(spoilt(rng))
                 peer.sock.shutdown(socket.SHUT_WR)
             assert peer.is_closed()
 
