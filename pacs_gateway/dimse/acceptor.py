@@ -30,6 +30,7 @@ from pacs_gateway.dimse.listener import Connection
 from pacs_gateway.dimse.negotiation import ContextTable, is_storage_only, negotiate
 from pacs_gateway.dimse.pdu import (
     LIMIT_EXCEEDED,
+    MIN_PEER_PDU,
     REJECTED,
     UNKNOWN_APPLICATION_CONTEXT,
     AbortReason,
@@ -47,9 +48,6 @@ from pacs_gateway.dimse.wire import StopSignal
 from pacs_gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
-
-# Below this a PDU could hardly hold a fragment; DCMTK's own minimum is 4,096.
-_MIN_PEER_PDU = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class AcceptingAcse(GatewayAcse):
     def _find_obstacle(self, request: A_ASSOCIATE) -> Rejection | None:
         if request.application_context_name != APPLICATION_CONTEXT_NAME:
             return UNKNOWN_APPLICATION_CONTEXT
-        if 0 < (self.requestor.maximum_length or 0) < _MIN_PEER_PDU:
+        if 0 < (self.requestor.maximum_length or 0) < MIN_PEER_PDU:
             return REJECTED
         shared = cast(AcceptedAssociation, self.assoc).shared
         contexts = request.presentation_context_definition_list

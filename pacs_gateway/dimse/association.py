@@ -5,10 +5,12 @@ Whoever has an association reads and sends in its own thread: an accepted one ha
 methods and ``release``.
 """
 
+import logging
 from collections.abc import Mapping
 from time import monotonic
 from typing import cast
 
+from pynetdicom import _config as pynetdicom_config
 from pynetdicom import evt
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
@@ -36,6 +38,7 @@ from pacs_gateway.dimse.pdu import (
 from pacs_gateway.dimse.store import AcceptedContext
 from pacs_gateway.dimse.transport import BlockingDul
 from pacs_gateway.dimse.wire import StopSignal
+from pacs_gateway.domain.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # One operation at a time is negotiated (PS3.7 D.3.3.3); a peer that floods is aborted.
 _MAX_CANCELS = 10
@@ -147,6 +150,8 @@ class GatewayAssociation(Association):
         self.config = config
         self.extended: Mapping[str, bytes] = {}
         """Service class application information that was agreed, by SOP class."""
+        self.contexts: Mapping[int, AcceptedContext] = {}
+        """Accepted presentation contexts by ID."""
         self.dul: BlockingDul = BlockingDul(self, config, received=received, stop=stop)
         self.dimse: BlockingDimse = BlockingDimse(self)
         self.acse: GatewayAcse = GatewayAcse(self)
@@ -178,12 +183,13 @@ class GatewayAssociation(Association):
         """Take messages under the presentation contexts that were accepted."""
         assembler = self.dul.assembler
         assembler.peer_max_length = self.dimse.maximum_pdu_size
-        assembler.contexts = {
+        self.contexts = assembler.contexts = {
             context_id: AcceptedContext(
                 str(cx.abstract_syntax),
                 str(cx.transfer_syntax[0]),
                 bool(cx.as_scp),
                 self.extended.get(str(cx.abstract_syntax), b""),
+                is_user=bool(cx.as_scu),
             )
             for context_id, cx in self._accepted_cx.items()
         }
@@ -224,3 +230,24 @@ class GatewayAssociation(Association):
                 self.kill()
             else:
                 self.abort()
+
+
+def application_entity(config: DimseConfig) -> ApplicationEntity:
+    """Return what pynetdicom must know of us."""
+    ae = ApplicationEntity(config.ae_titles[0])
+    ae.maximum_pdu_size = config.max_pdu
+    ae.acse_timeout = config.artim_s
+    ae.dimse_timeout = config.message_s
+    ae.network_timeout = config.message_s
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return ae
+
+
+def quieten_pynetdicom() -> None:
+    """Keep pynetdicom's log off the hot path, and the values it and pydicom would quote out of ours."""
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    pynetdicom_config.LOG_HANDLER_LEVEL = "none"
+    pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False

@@ -12,7 +12,10 @@ from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.domain.uids import is_uid
 
 C_STORE_RQ = 0x0001
-_C_STORE_RSP = 0x8001
+C_ECHO_RQ = 0x0030
+RESPONSE = 0x8000
+"""What the command field of a response has beyond that of its request."""
+_C_STORE_RSP = C_STORE_RQ | RESPONSE
 _NO_DATA_SET = 0x0101
 _HAS_DATA_SET = 0x0001
 _GROUP_LENGTH = 0x0000
@@ -64,6 +67,20 @@ class Command:
     has_data_set: bool
     elements: Mapping[int, bytes]
     """Encoded values by element number."""
+
+    def number(self, element: Field) -> int:
+        """Return the value of an unsigned short that the message cannot do without.
+
+        Raises
+        ------
+        PduError
+            It is missing, or no unsigned short.
+        """
+        return _number(self.elements, element)
+
+    def text(self, element: Field) -> str:
+        """Return a UID or a text without padding, empty when it is absent."""
+        return _text(self.elements, element)
 
 
 @dataclass(frozen=True, slots=True)

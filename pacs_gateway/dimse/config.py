@@ -23,6 +23,8 @@ class DimseConfig:
     """A PDU is complete this long after its first bytes, or the association is aborted."""
     message_s: float = 60.0
     """Silence within a message ends the association; below 1 KiB/s this time is used up as well."""
+    connect_s: float = 10.0
+    """A connection of ours stands this long after we began to ask for it, TLS included."""
     half_open_per_address: int = 8
     """Connections of one address without a complete A-ASSOCIATE-RQ, before the oldest makes room."""
     half_open_total: int = 200

@@ -9,12 +9,23 @@ PS3.8 9.3.5 and Annex E (presentation data values), PS3.7 6.3.1 (messages)
 """
 
 import struct
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from pynetdicom.pdu_primitives import P_DATA
 
-from pacs_gateway.dimse.command import C_STORE_RQ, StoreRequest, encode_store_response, parse_command, store_request
+from pacs_gateway.dimse.command import (
+    C_STORE_RQ,
+    RESPONSE,
+    Command,
+    Field,
+    StoreRequest,
+    encode_store_response,
+    parse_command,
+    store_request,
+)
 from pacs_gateway.dimse.pdu import AbortReason, PduError, encode_data
 from pacs_gateway.dimse.store import AcceptedContext, IncomingStore, StoreService
 from pacs_gateway.dimse.wire import Wire
@@ -31,7 +42,26 @@ _MAX_DATA_SET_BYTES = 64 * 1024 * 1024
 class _Expects(Enum):
     COMMAND = auto()
     STORED_DATA = auto()
+    RESPONSE_DATA = auto()
     OTHER_DATA = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of ours under way."""
+
+    command_field: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to a request of ours."""
+
+    status: int
+    command: Command
+    data_set: bytes = b""
+    """As encoded in the transfer syntax of the request's presentation context."""
 
 
 class Assembler:
@@ -44,6 +74,10 @@ class Assembler:
         """Who takes C-STORE requests; None leaves them to pynetdicom."""
         self.peer_max_length = 0
         """The peer's limit on a PDU we send, in bytes."""
+        self.call: Call | None = None
+        """The request of ours whose responses are taken here; None leaves them to pynetdicom."""
+        self.responses: deque[Response] = deque()
+        """What has been answered to it and not been read yet."""
         self._wire = wire
         self._deliver = deliver
         self._expects = _Expects.COMMAND
@@ -52,6 +86,7 @@ class Assembler:
         self._n_data_bytes = 0
         self._incoming: IncomingStore | None = None
         self._request: StoreRequest | None = None
+        self._response: tuple[Command, bytearray] | None = None
 
     @property
     def is_between_messages(self) -> bool:
@@ -84,6 +119,8 @@ class Assembler:
             is_last = bool(control & _IS_LAST)
             if self._expects is _Expects.STORED_DATA:
                 self._take_stored(fragment, is_last)
+            elif self._expects is _Expects.RESPONSE_DATA:
+                self._take_response(fragment, is_last)
             elif self._expects is _Expects.OTHER_DATA:
                 self._take_other(fragment, is_last)
             else:
@@ -94,6 +131,7 @@ class Assembler:
         incoming, self._incoming = self._incoming, None
         self._expects = _Expects.COMMAND
         self._command.clear()
+        self._response = None
         if incoming is not None:
             incoming.discard()
 
@@ -117,6 +155,9 @@ class Assembler:
         command = parse_command(self._command)
         encoded = bytes(self._command)
         self._command.clear()
+        if self.call is not None and command.field & RESPONSE:
+            self._begin_response(self.call, command)
+            return
         if command.field == C_STORE_RQ and self.store is not None:
             self._request = store_request(command)
             self._incoming = self.store.begin(self.contexts[self._context_id], self._request)
@@ -130,6 +171,26 @@ class Assembler:
         else:
             self._end_message()
         self._pass_on(_IS_COMMAND | _IS_LAST, encoded)
+
+    def _begin_response(self, call: Call, command: Command) -> None:
+        is_ours = command.number(Field.MESSAGE_ID_BEING_RESPONDED_TO) == call.message_id
+        if not is_ours or command.field != call.command_field | RESPONSE:
+            raise PduError(AbortReason.UNEXPECTED_PARAMETER, "response to something that was not asked")
+        self._response = command, bytearray()
+        self._n_data_bytes = 0
+        self._expects = _Expects.RESPONSE_DATA
+        if not command.has_data_set:
+            self._take_response(memoryview(b""), is_last=True)
+
+    def _take_response(self, fragment: memoryview, is_last: bool) -> None:
+        self._count_data(fragment)
+        assert self._response is not None
+        command, data_set = self._response
+        data_set += fragment
+        if is_last:
+            self._end_message()
+            self._response = None
+            self.responses.append(Response(command.number(Field.STATUS), command, bytes(data_set)))
 
     def _take_stored(self, fragment: memoryview, is_last: bool) -> None:
         if self._incoming is not None and fragment:
@@ -149,12 +210,15 @@ class Assembler:
         self._wire.send(encode_data(self._context_id, response, is_command=True, max_length=self.peer_max_length))
 
     def _take_other(self, fragment: memoryview, is_last: bool) -> None:
-        self._n_data_bytes += len(fragment)
-        if self._n_data_bytes > _MAX_DATA_SET_BYTES:
-            raise PduError(AbortReason.INVALID_PARAMETER, "data set too long for its message")
+        self._count_data(fragment)
         if is_last:
             self._end_message()
         self._pass_on(_IS_LAST if is_last else 0, bytes(fragment))
+
+    def _count_data(self, fragment: memoryview) -> None:
+        self._n_data_bytes += len(fragment)
+        if self._n_data_bytes > _MAX_DATA_SET_BYTES:
+            raise PduError(AbortReason.INVALID_PARAMETER, "data set too long for its message")
 
     def _pass_on(self, control: int, fragment: bytes) -> None:
         primitive = P_DATA()

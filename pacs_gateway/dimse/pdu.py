@@ -16,6 +16,8 @@ MAX_ASSOCIATE_LENGTH = 256 * 1024
 """Bytes; 128 contexts with every transfer syntax need about 80 KiB."""
 PDV_OVERHEAD = 6
 """Item length, context ID and message control header (PS3.8 9.3.5.1 and E.2)."""
+MIN_PEER_PDU = 64
+"""Bytes; a peer that takes only shorter ones is not served. DCMTK's own minimum is 4,096."""
 
 _HEADER = struct.Struct(">BxL")
 _DATA_HEADER = struct.Struct(">BxLLBB")
@@ -91,6 +93,19 @@ def encode_abort(reason: AbortReason) -> bytes:
 def encode_rejection(rejection: Rejection) -> bytes:
     """Return an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
     return struct.pack(">BxLxBBB", PduType.ASSOCIATE_RJ, 4, rejection.result, rejection.source, rejection.reason)
+
+
+def parse_rejection(pdu: bytes | memoryview) -> Rejection:
+    """Return what an A-ASSOCIATE-RJ says, reserved values included.
+
+    Raises
+    ------
+    PduError
+        It is too short to say anything.
+    """
+    if len(pdu) < 10:
+        raise PduError(AbortReason.INVALID_PARAMETER, "A-ASSOCIATE-RJ too short")
+    return Rejection(pdu[7], pdu[8], pdu[9])
 
 
 def encode_data(context_id: int, fragments: bytes, *, is_command: bool, max_length: int) -> bytes:

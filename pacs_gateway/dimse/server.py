@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from time import monotonic
 from types import MappingProxyType
 
-from pynetdicom import _config as pynetdicom_config
-from pynetdicom.ae import ApplicationEntity
-
 from pacs_gateway.dimse.acceptor import AcceptedAssociation, Shared
 from pacs_gateway.dimse.admission import Admission
+from pacs_gateway.dimse.association import application_entity, quieten_pynetdicom
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.listener import Connection, Door
 from pacs_gateway.dimse.negotiation import SERVICES
@@ -19,7 +17,6 @@ from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.ports import Devices, Ingest
 from pacs_gateway.dimse.service import Services
 from pacs_gateway.dimse.wire import StopSignal
-from pacs_gateway.domain.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +47,13 @@ class DicomServer:
         sockets: Sequence[socket.socket],
         services: Services = MappingProxyType({}),
     ) -> None:
-        _quieten_pynetdicom()
+        quieten_pynetdicom()
         self._config = config
         self._stop = StopSignal()
         self._grace_s = _GRACE_S
         self._shared = Shared(
             config=config,
-            ae=_application_entity(config),
+            ae=application_entity(config),
             admission=Admission(config.ae_titles, devices, Places(config.max_per_device)),
             ingest=ingest,
             table=SERVICES,
@@ -120,23 +117,3 @@ class DicomServer:
         deadline = monotonic() + seconds
         with self._changed:
             return self._changed.wait_for(lambda: not self._associations, max(deadline - monotonic(), 0))
-
-
-def _application_entity(config: DimseConfig) -> ApplicationEntity:
-    ae = ApplicationEntity(config.ae_titles[0])
-    ae.maximum_pdu_size = config.max_pdu
-    ae.acse_timeout = config.artim_s
-    ae.dimse_timeout = config.message_s
-    ae.network_timeout = config.message_s
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    return ae
-
-
-def _quieten_pynetdicom() -> None:
-    """Keep pynetdicom's log off the hot path, and the values it and pydicom would quote out of ours."""
-    for name in ("pynetdicom", "pydicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    pynetdicom_config.LOG_HANDLER_LEVEL = "none"
-    pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
-    pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False

@@ -27,6 +27,8 @@ class AcceptedContext:
     """Whether we are the service class provider under it (PS3.7 D.3.3.4)."""
     extended: bytes = b""
     """Service class application information that both sides hold to (PS3.7 D.3.3.5); missing bytes mean no."""
+    is_user: bool = False
+    """Whether we may be the service class user: what sends objects under a storage context."""
 
 
 @dataclass(frozen=True, slots=True)

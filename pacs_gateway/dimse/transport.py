@@ -7,7 +7,7 @@ everything else goes through pynetdicom's PDUs and state machine (PS3.8 9.2).
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import cast
 
@@ -25,7 +25,9 @@ from pacs_gateway.dimse.pdu import (
     AbortReason,
     PduError,
     PduType,
+    Rejection,
     encode_abort,
+    parse_rejection,
 )
 from pacs_gateway.dimse.wire import StopSignal, Wire
 
@@ -84,6 +86,8 @@ class BlockingDul(DULServiceProvider):
         self._assembler: Assembler | None = None
         self._is_running = False
         self.is_pumping = False
+        self.rejection: Rejection | None = None
+        """How the peer rejected an association of ours."""
 
     @property
     def wire(self) -> Wire:
@@ -149,6 +153,15 @@ class BlockingDul(DULServiceProvider):
             return
         try:
             self.wire.send(encoded)
+        except OSError:
+            self._lose()
+
+    def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Send P-DATA-TF PDUs that lie in several places; does nothing on a connection that has ended."""
+        if not self.is_alive() or self.state_machine.current_state == _AWAITING_CLOSE:
+            return
+        try:
+            self.wire.send_parts(parts)
         except OSError:
             self._lose()
 
@@ -237,6 +250,9 @@ class BlockingDul(DULServiceProvider):
 
     def _handle(self, pdu: memoryview) -> None:
         """Give `pdu` to pynetdicom's state machine."""
+        if pdu[0] == PduType.ASSOCIATE_RJ:
+            # Read here: peers give reasons that the standard reserves, and pynetdicom does not take them.
+            self.rejection = parse_rejection(pdu)
         with _decoding():
             decoded, event = self._decode_pdu(bytearray(pdu))
             self._recv_pdu.put(decoded)

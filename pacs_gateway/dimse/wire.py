@@ -7,6 +7,10 @@ wait for a PDU, look whether something is readable, and be woken when the proces
 import math
 import select
 import socket
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
 from time import monotonic
 
 from pacs_gateway.dimse.config import DimseConfig
@@ -14,6 +18,8 @@ from pacs_gateway.dimse.pdu import HEADER_LENGTH, MAX_ASSOCIATE_LENGTH, AbortRea
 
 _SLOWEST_BYTES_PER_S = 1024
 _DISCARD_BYTES = 64 * 1024
+# Buffers of one system call (IOV_MAX on Linux is 1,024).
+_MAX_BUFFERS = 1000
 
 
 class StopSignal:
@@ -134,6 +140,33 @@ class Wire:
             except BlockingIOError:
                 deadline = deadline or monotonic() + self._config.pdu_deadline_s
                 _await_writable(self._sock, deadline - monotonic())
+
+    def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Send `parts` one behind the other, without joining them where the connection can do that.
+
+        Raises
+        ------
+        OSError
+            The connection is lost, or the peer reads less than 1 KiB/s for as long as it may be silent.
+        """
+        if isinstance(self._sock, ssl.SSLSocket):
+            self.send(b"".join(parts))
+            return
+        views = deque(memoryview(part) for part in parts)
+        patience_s = self._config.pdu_deadline_s
+        while views:
+            try:
+                n_bytes = self._sock.sendmsg(islice(views, _MAX_BUFFERS))
+            except BlockingIOError:
+                since = monotonic()
+                _await_writable(self._sock, patience_s)
+                patience_s -= monotonic() - since
+                continue
+            patience_s = min(self._config.pdu_deadline_s, patience_s + n_bytes / _SLOWEST_BYTES_PER_S)
+            while views and n_bytes >= len(views[0]):
+                n_bytes -= len(views.popleft())
+            if n_bytes:
+                views[0] = views[0][n_bytes:]
 
     def linger(self, seconds: float) -> None:
         """Say that nothing more comes, then read and forget until the peer closes, at most `seconds`.
