@@ -115,7 +115,7 @@ def data_pdus(context_id: int, pieces: Iterable[bytes], max_length: int) -> Iter
     for piece, is_last in _even(pieces):
         pdus: list[bytes | memoryview] = []
         # What is left over goes into a shorter PDU of its own; of the last piece something is always left.
-        end = (len(piece) - is_last) // step * step
+        end = max(len(piece) - is_last, 0) // step * step
         for start in range(0, end, step):
             pdus += (full, piece[start : start + step])
         if end < len(piece) or is_last:
