@@ -1,39 +1,53 @@
-"""DCMTK's ``storescp`` as a destination."""
+"""DCMTK's ``storescp`` as a destination: it writes what it receives as it came."""
 
-import os
-import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.scripted_peer import ScriptedPeer
 from tests.support.waiting import wait_until
 
-_START_S = 20.0
-# DCMTK's own socket buffers of 64 KiB make it wait for acknowledgements on loopback.
-_ENVIRONMENT = {"TCP_BUFFER_LENGTH": "1048576", "TCP_NODELAY": "1"}
+_DEADLINE_S = 30.0
+EVERY_SYNTAX = ("+xa",)
+IMPLICIT_ONLY = ("+xi",)
+EXPLICIT_LITTLE = ("+xe",)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreScp:
+    """A running destination."""
+
+    ae_title: str
+    port: int
+    folder: Path
+
+    def received(self) -> dict[str, Path]:
+        """Return the files by SOP Instance UID."""
+        return {path.name.split(".", 1)[1]: path for path in self.folder.iterdir()}
 
 
 @contextmanager
-def storescp(folder: Path, *options: str) -> Iterator[int]:
-    """Run ``storescp``, which writes what it receives into `folder`; yield its port."""
+def storescp(folder: Path, *, ae_title: str = "STORESCP", options: Sequence[str] = EVERY_SYNTAX) -> Iterator[StoreScp]:
+    """Run a destination that writes into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = ["storescp", "-od", str(folder), *options, str(port)]
-    process = subprocess.Popen(
-        command, env=os.environ | _ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    # Without a fork each association is served after the other; "+B" keeps the data set as it came.
+    command = ["storescp", "--fork", "-aet", ae_title, "+B", *options, "-od", str(folder), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _answers(port), _START_S, "storescp listens")
-        yield port
+        wait_until(lambda: _listens(port), _DEADLINE_S, "storescp to listen")
+        yield StoreScp(ae_title, port, folder)
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()
+        process.wait(_DEADLINE_S)
 
 
-def _answers(port: int) -> bool:
+def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        with ScriptedPeer(port):
+            return True
     except OSError:
         return False
-    return True

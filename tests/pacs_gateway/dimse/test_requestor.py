@@ -84,7 +84,7 @@ def test_peers_are_reached_by_name_and_over_ipv6() -> None:
 
 @pytest.mark.peer("dcmtk")
 def test_storescp_answers_an_echo(tmp_path: Path) -> None:
-    with storescp(tmp_path) as port, associate(remote(port), [ECHO], CONFIG) as association:
+    with storescp(tmp_path) as destination, associate(remote(destination.port), [ECHO], CONFIG) as association:
         assert association.echo() == 0
     assert association.is_released
 

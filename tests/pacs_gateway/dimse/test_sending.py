@@ -51,14 +51,13 @@ def test_our_own_gateway_gets_every_byte(serve: Callable[..., Running], max_pdu:
 @pytest.mark.parametrize("max_pdu", [4096, 16382, 131072])
 def test_storescp_writes_what_we_sent(tmp_path: Path, max_pdu: int) -> None:
     original, folder = tmp_path / "original.dcm", tmp_path / "received"
-    folder.mkdir()
     ds = make_ct(side=256)
     ds.save_as(original, enforce_file_format=True)
     data_set = data_set_bytes(original)
 
     with (
-        storescp(folder, "--max-pdu", str(max_pdu), "+B") as port,
-        associate(remote(port), [CT], CONFIG) as association,
+        storescp(folder, options=("--max-pdu", str(max_pdu))) as destination,
+        associate(remote(destination.port), [CT], CONFIG) as association,
     ):
         assert send(association, data_set[:MIB], data_set[MIB:], uid=ds.SOPInstanceUID) == 0
 
