@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Row, select
 
 from pacs_gateway.access.ae_titles import check_ae_title, is_ae_title
+from pacs_gateway.access.audit import printable
 from pacs_gateway.access.certificates import check_certificate
 from pacs_gateway.access.device_settings import (
     DEFAULT_IDLE_S,
@@ -219,7 +220,11 @@ def require_device(
     """
     row = find_device(connection, ae_title, called, lock=lock)
     if row is None:
-        raise NotFoundError("there is no such device")
+        same = device.c.ae_title == (ae_title if is_ae_title(ae_title) else "")
+        others = connection.scalars(select(device.c.called_ae_title).where(same).order_by(device.c.called_ae_title))
+        if titles := " or ".join(other or "''" for other in others):
+            raise NotFoundError(f"{ae_title} is known by the title it calls: give --called {titles}")
+        raise NotFoundError(f"there is no device {printable(ae_title)}: see `pacs-gateway device list`")
     return row
 
 

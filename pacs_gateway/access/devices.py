@@ -34,6 +34,7 @@ from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.errors import ConflictError, InputError, NotFoundError, UnavailableError
 
 _COUNTER = "device"
+_CASE = ": upper and lower case count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,6 @@ class Devices:
             reason = reason or "nobody is known while the index is away"
         else:
             reason = reason or self._why(roster, calling, called)
-            known_as = roster.by_fold.get(calling.casefold(), calling)
-            if calling not in roster.by_title and known_as != calling:
-                reason += f"; {known_as} is known: upper and lower case count"
         self._rejections.record(calling=calling, called=called, address=str(_address(address) or ""), reason=reason)
 
     def add(self, new: NewDevice, *, by: Actor) -> Device:
@@ -276,13 +274,23 @@ class Devices:
         if not is_ae_title(calling) or not is_ae_title(called):
             return "an AE title with characters that are not allowed"
         if called not in self._titles:
-            return "called an AE title that is not this gateway's"
+            is_near = called.casefold() in {title.casefold() for title in self._titles}
+            return f"called another AE title than {' or '.join(sorted(self._titles))}" + _CASE * is_near
         known = roster.by_title.get(calling, ())
         if not known:
-            return "unknown calling AE title"
-        if not any(one.called in ("", called) for one in known):
-            return "may not call this AE title"
-        return "called from an address that is not this device's"
+            near = roster.by_fold.get(calling.casefold())
+            return f"not {near}, which is known{_CASE}" if near else "unknown calling AE title"
+        placed = [one for one in known if one.called in ("", called)]
+        if not placed:
+            return f"may call {' or '.join(sorted(one.called for one in known))} only"
+        return f"known, but not at this address: {'; '.join(self._place(one) for one in placed)}"
+
+    def _place(self, known: Device) -> str:
+        networks = known.networks
+        if not networks.is_host:
+            return str(networks)
+        addresses = ",".join(sorted(map(str, self._hosts.addresses(known.host))))
+        return f"{networks}, and {known.host} is {addresses or 'a name without an address now'}"
 
     def _choose(self, calling: str, address: str) -> Rejected:
         calling, where = strip_padding(calling), str(parse_address(address)) if address else ""

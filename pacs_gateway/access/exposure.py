@@ -36,7 +36,8 @@ def check_exposure(
     if dicom and unknown_devices is UnknownDevices.ACCEPT:
         raise ConfigurationError(
             f"PACS_UNKNOWN_DEVICES=accept would let everybody who reaches {dicom} read every study: set it to "
-            "reject and add each device with `pacs-gateway device add`, or listen on 127.0.0.1 (PACS_DICOM_HOST)"
+            "reject and add each device with `pacs-gateway device add`, or listen on 127.0.0.1 without a proxy "
+            "(PACS_DICOM_HOST, PACS_TRUSTED_PROXIES)"
         )
     web = _exposed(listening.web_hosts, "PACS_WEB_HOST", listening, resolve)
     if web and not is_auth_on:

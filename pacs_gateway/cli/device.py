@@ -1,6 +1,6 @@
 """`pacs-gateway device`: the application entities that may call, and those that were turned away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,8 +13,6 @@ from pacs_gateway.access.device import MODALITY_RIGHTS, D, parse_rights
 from pacs_gateway.access.device_settings import (
     DEFAULT_IDLE_S,
     DEFAULT_MAX_MATCHES,
-    MOST_IDLE_S,
-    MOST_MATCHES,
     VIETNAMESE_CHARSETS,
     check_charset,
     check_issuer,
@@ -27,6 +25,11 @@ from pacs_gateway.cli.facts import Facts, print_facts, print_json, print_table
 from pacs_gateway.errors import InputError
 
 T = TypeVar("T")
+
+
+def _listed(rights: Collection[Right]) -> list[str]:
+    return [right.value for right in Right if right in rights]
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Network = Annotated[
     str | None,
     typer.Option(
-        "--network", metavar="CIDR,...|any", help="Where it calls from; default the addresses of HOST ('host')."
+        "--network", metavar="CIDR,...", help="Where it calls from, or any; default the addresses of HOST ('host')."
     ),
 ]
 Facility = Annotated[
@@ -51,16 +54,16 @@ Rights = Annotated[
     str | None,
     typer.Option(
         "--rights",
-        metavar="all|RIGHT,...",
-        help=f"Some of {', '.join(Right)}; default {','.join(right for right in Right if right in MODALITY_RIGHTS)}.",
+        metavar="RIGHTS",
+        help=f"Some of {', '.join(Right)}, or all; default {', '.join(_listed(MODALITY_RIGHTS))}.",
     ),
 ]
 Syntaxes = Annotated[
     str | None,
     typer.Option(
         "--transfer-syntaxes",
-        metavar="UID|KEYWORD,...",
-        help="The only ones it may send and is sent, the preferred first; default all.",
+        metavar="UID,...",
+        help="The only ones it may send and is sent, the preferred first, by UID or keyword; default all.",
     ),
 ]
 Charset = Annotated[
@@ -81,7 +84,6 @@ MaxMatches = Annotated[
         "--max-matches",
         metavar="N",
         min=1,
-        max=MOST_MATCHES,
         help=f"Answers to one query; default {DEFAULT_MAX_MATCHES}.",
     ),
 ]
@@ -102,18 +104,17 @@ Idle = Annotated[
     int | None,
     typer.Option(
         "--idle",
-        metavar="SECONDS",
+        metavar="S",
         min=1,
-        max=MOST_IDLE_S,
-        help=f"Silence between messages that ends its association; default {DEFAULT_IDLE_S}.",
+        help=f"Seconds of silence that end its association; default {DEFAULT_IDLE_S}.",
     ),
 ]
 Certificate = Annotated[
     list[str] | None,
     typer.Option(
         "--certificate",
-        metavar="FILE|SHA256|subject:DN",
-        help="Its TLS certificate: a PEM file, a fingerprint, or a subject; may be repeated.",
+        metavar="CERT",
+        help="Its TLS certificate: a PEM file, its SHA-256 or subject:CN=...; may be repeated; default any.",
     ),
 ]
 Tls = Annotated[bool | None, typer.Option("--tls/--no-tls", help="Call it over TLS.")]
@@ -293,7 +294,7 @@ def _summary(device: Device) -> Facts:
         "host": device.host,
         "port": device.port,
         "facility": device.facility,
-        "rights": [right.value for right in Right if right in device.rights],
+        "rights": _listed(device.rights),
     }
 
 

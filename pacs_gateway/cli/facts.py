@@ -59,7 +59,7 @@ def _text(fact: Fact) -> Text:
         case str() | int():
             return Text(str(fact))
         case _:
-            return Text(",".join(fact))
+            return Text(",".join(fact) or "-")
 
 
 def _encoded(fact: object) -> str:

@@ -61,12 +61,10 @@ class Admission:
         try:
             if called is None or calling is None:
                 caller = Caller(_printable(raw_calling), _printable(raw_called), address)
-                return self._reject(caller, "malformed AE title")
+                return self._reject(caller, "an AE title with characters that are not allowed")
             caller = Caller(calling, called, address)
             if called not in self.ae_titles:
-                is_near = called.casefold() in (title.casefold() for title in self.ae_titles)
-                reason = "called AE title differs only in case" if is_near else "unknown called AE title"
-                return self._reject(caller, reason)
+                return self._reject(caller, "")
             device = self.devices.identify(calling=calling, called=called, address=address)
             return self._place(caller, device) if device else self._reject(caller, "")
         except GatewayError as error:

@@ -1,6 +1,7 @@
 """Who may call: nobody until said so; and starts that would expose patients are refused."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,9 @@ def strict_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         yield gateway
 
 
-def answer_to(gateway: RunningGateway, calling: str, called: str = "PACSGW") -> bytes:
+def answer_to(gateway: RunningGateway, calling: str, called: str = "PACSGW", *, source: str = "127.0.0.1") -> bytes:
     """Return how an association request is answered."""
-    with ScriptedPeer(gateway.dicom_port) as peer:
+    with ScriptedPeer(gateway.dicom_port, source=source) as peer:
         peer.send(associate_rq(calling=calling, called=called))
         return peer.receive_pdu()
 
@@ -52,14 +53,59 @@ def test_an_unknown_device_is_rejected_shown_and_let_in_when_allowed(strict_gate
     wait_until(lambda: echo(strict_gateway.dicom_port, "-aet", "CT_NEW")[0], _ALLOW_DEADLINE_S, "to be let in")
 
 
-def test_every_rejection_looks_the_same(strict_gateway: RunningGateway) -> None:
-    done = strict_gateway.cli("device", "add", "MR1", "--network", "192.0.2.0/24")
-    assert done.returncode == 0, done.stderr
+# The matrix of promise B2: whatever of these is wrong, alone or with others, the caller gets in nowhere and learns
+# nothing. CT1 may call PACSGW from 127.0.1.0/24; MR1 may call from 127.0.2.0/24.
+_CALLING = ("CT1", "ct1", "CT9")
+_CALLED = ("PACSGW", "PACS2", "pacsgw")
+_NETWORKS = ("127.0.1", "127.0.2", "127.0.3")
+_SPELLINGS: Mapping[str, Callable[[str, str], tuple[str, str]]] = {
+    "clean": lambda calling, called: (calling, called),
+    "backslash": lambda calling, called: (calling[:-1] + "\\" + calling[-1], called),
+    "control": lambda calling, called: (calling, called[:-1] + "\x01" + called[-1]),
+}
+_RIGHT = ("CT1", "PACSGW", "127.0.1", "clean")
 
-    wrong = [("MR1", "PACSGW"), ("mr1", "PACSGW"), ("MR1", "OTHER"), ("NOBODY", "PACSGW"), ("NOBODY", "OTHER")]
-    answers = {answer_to(strict_gateway, calling, called) for calling, called in wrong}
 
-    assert {(answer[0], answer[6:]) for answer in answers} == {(3, _REJECTED_PERMANENTLY)}
+def _reason(calling: str, called: str, network: str, spelling: str) -> str:
+    """Return what the technician reads of a combination, the first thing to put right first."""
+    if spelling != "clean":
+        return "characters that are not allowed"
+    if called == "pacsgw":
+        return "another AE title than PACS2 or PACSGW: upper and lower case count"
+    if calling != "CT1":
+        return "not CT1, which is known: upper and lower case count" if calling == "ct1" else "unknown calling AE title"
+    return "may call PACSGW only" if called == "PACS2" else "not at this address: 127.0.1.0/24"
+
+
+def test_every_wrong_combination_is_rejected_alike_and_recorded_with_its_reason(tmp_path: Path) -> None:
+    combinations = list(itertools.product(_CALLING, _CALLED, _NETWORKS, _SPELLINGS))
+    settings = {"PACS_UNKNOWN_DEVICES": "", "PACS_AE_TITLE": "PACSGW,PACS2"}
+    with running_gateway(tmp_path, settings) as gateway:
+        gateway.must("device", "add", "CT1", "--called", "PACSGW", "--network", "127.0.1.0/24")
+        gateway.must("device", "add", "MR1", "--network", "127.0.2.0/24")
+        wait_until(lambda: answer_to(gateway, "MR1", source="127.0.2.1")[0] == 2, _ALLOW_DEADLINE_S, "MR1 to be known")
+
+        answers, reasons = {}, {}
+        for number, (calling, called, network, spelling) in enumerate(combinations, start=2):
+            # Each from an address of its own, by which it is found again.
+            address = f"{network}.{number}"
+            titles = _SPELLINGS[spelling](calling, called)
+            answers[calling, called, network, spelling] = answer_to(gateway, *titles, source=address)
+            reasons[address] = _reason(calling, called, network, spelling)
+        reasons.pop("127.0.1.2")
+
+        assert answers.pop(_RIGHT)[0] == 2
+        assert len(answers) == len(reasons) == 80
+        assert set(answers.values()) == {b"\x03\0\0\0\0\4" + _REJECTED_PERMANENTLY}
+
+        def recorded() -> dict[str, Mapping[str, object]]:
+            return {one["address"]: one for one in gateway.facts("device", "list", "--rejected")}
+
+        wait_until(lambda: reasons.keys() <= recorded().keys(), _ALLOW_DEADLINE_S, "all to be recorded")
+        found = recorded()
+        assert {address: found[address]["times"] for address in reasons} == dict.fromkeys(reasons, 1)
+        wrong = {a: (found[a]["reason"], says) for a, says in reasons.items() if says not in str(found[a]["reason"])}
+        assert wrong == {}
 
 
 @pytest.mark.parametrize(
@@ -68,10 +114,30 @@ def test_every_rejection_looks_the_same(strict_gateway: RunningGateway) -> None:
         ({"PACS_AUTH": "off"}, ("--web-host", "0.0.0.0"), "PACS_AUTH"),
         ({}, ("--dicom-host", "0.0.0.0"), "PACS_UNKNOWN_DEVICES"),
         ({"PACS_UNKNOWN_DEVICES": "reject"}, ("--web-host", "0.0.0.0"), "administrator"),
+        ({"PACS_AUTH": "off", "PACS_TRUSTED_PROXIES": "10.0.0.1"}, ("--role", "web"), "PACS_AUTH"),
+        ({"PACS_TRUSTED_PROXIES": "10.0.0.1"}, ("--role", "dicom"), "PACS_UNKNOWN_DEVICES"),
+        ({"PACS_UNKNOWN_DEVICES": "sometimes"}, (), "PACS_UNKNOWN_DEVICES"),
+        ({"PACS_AUTH": "no"}, (), "PACS_AUTH"),
+        ({"PACS_TRUSTED_PROXIES": "10.0.0.1/8"}, (), "PACS_TRUSTED_PROXIES"),
+        ({"PACS_AE_TITLE": "A\\B"}, (), "PACS_AE_TITLE"),
+        ({"PACS_STORAGE_URL": "ftp://pacs"}, (), "PACS_STORAGE_URL"),
         ({"PACS_UNKNOWN": "1"}, (), "PACS_UNKNOWN"),
         ({"PACS_DICOM_PORT": "seventy"}, (), "PACS_DICOM_PORT"),
     ],
-    ids=["no login", "every device", "no administrator", "unknown setting", "value that does not fit"],
+    ids=[
+        "no login",
+        "every device",
+        "no administrator",
+        "no login behind a proxy",
+        "every device behind a proxy",
+        "unknown devices half accepted",
+        "login half off",
+        "proxies that may be one or many",
+        "title that cannot be one",
+        "store of no kind",
+        "unknown setting",
+        "value that does not fit",
+    ],
 )
 def test_a_start_that_is_unsafe_or_unclear_is_refused_in_one_line(
     tmp_path: Path, settings: Mapping[str, str], arguments: tuple[str, ...], word: str

@@ -119,8 +119,8 @@ def parse_command(encoded: bytes) -> dict[int, bytes]:
 class ScriptedPeer:
     """One connection to a listener; every wait has a deadline."""
 
-    def __init__(self, port: int, *, timeout_s: float = 10.0) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout_s)
+    def __init__(self, port: int, *, timeout_s: float = 10.0, source: str = "127.0.0.1") -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout_s, source_address=(source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
