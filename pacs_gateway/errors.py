@@ -7,6 +7,7 @@
     +-- InputError              what was sent is wrong: change the request
     |   +-- InvalidUidError
     |   +-- InvalidQueryError
+    |   |   +-- UnfitQueryError     lacks a key that its level or information model demands
     |   +-- InvalidInstanceError
     |   |   +-- MismatchError       command and data set disagree
     |   +-- InvalidMessageError
@@ -40,7 +41,21 @@ class InvalidUidError(InputError):
 
 
 class InvalidQueryError(InputError):
-    """A query cannot be understood."""
+    """A query cannot be understood.
+
+    Parameters
+    ----------
+    tag
+        The element at fault, where it is one.
+    """
+
+    def __init__(self, message: str = "", *, tag: int | None = None) -> None:
+        super().__init__(message)
+        self.tag = tag
+
+
+class UnfitQueryError(InvalidQueryError):
+    """A query lacks a key that its level or information model demands, or has no such level."""
 
 
 class InvalidInstanceError(InputError):

@@ -42,6 +42,7 @@ STATUSES: Mapping[type[errors.GatewayError], HTTPStatus] = MappingProxyType(
         # A UID that is not one names nothing that could be there.
         errors.InvalidUidError: HTTPStatus.BAD_REQUEST,
         errors.InvalidQueryError: HTTPStatus.BAD_REQUEST,
+        errors.UnfitQueryError: HTTPStatus.BAD_REQUEST,
         # A store tells of it per instance; here it is a kept object whose pixels or header make no sense.
         errors.InvalidInstanceError: HTTPStatus.UNPROCESSABLE_ENTITY,
         errors.MismatchError: HTTPStatus.CONFLICT,

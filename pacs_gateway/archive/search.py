@@ -1,11 +1,16 @@
 """Searching: what exists for a caller, by query."""
 
+from collections.abc import Collection, Iterator
+
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.database.engine import Database
+from pacs_gateway.domain.attributes import Attribute
 from pacs_gateway.domain.query import Query
-from pacs_gateway.index.search import Match, Page, find
+from pacs_gateway.index.search import Match, Page, fetch, find, find_keys
 
 __all__ = ["Match", "Page", "Search"]
+
+_AT_ONCE = 200
 
 
 class Search:
@@ -14,8 +19,13 @@ class Search:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, query: Query, scope: Scope) -> Page:
+    def find(self, query: Query, scope: Scope, attributes: Collection[Attribute] | None = None) -> Page:
         """Return one page of what `query` finds among the studies that exist for the caller.
+
+        Parameters
+        ----------
+        attributes
+            What each match tells; None for all that rows hold.
 
         Raises
         ------
@@ -23,4 +33,22 @@ class Search:
             The index cannot be reached now.
         """
         with self._database.read() as connection:
-            return find(connection, query, facilities=scope.facilities)
+            return find(connection, query, facilities=scope.facilities, attributes=attributes)
+
+    def stream(self, query: Query, scope: Scope, attributes: Collection[Attribute]) -> Iterator[tuple[Match, ...]]:
+        """Yield what `query` finds piece by piece, up to its limit; between pieces nothing of the database is held.
+
+        What is found is settled at the first piece; what has gone by the time it would be told of is left out.
+
+        Raises
+        ------
+        UnavailableError
+            The index cannot be reached now.
+        """
+        with self._database.read() as connection:
+            keys = find_keys(connection, query, facilities=scope.facilities)
+        for start in range(0, len(keys), _AT_ONCE):
+            piece = keys[start : start + _AT_ONCE]
+            with self._database.read() as connection:
+                matches = fetch(connection, query.level, piece, facilities=scope.facilities, attributes=attributes)
+            yield matches

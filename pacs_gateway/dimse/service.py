@@ -62,7 +62,11 @@ class Exchange:
         data_set
             Encoded in the context's transfer syntax; empty for a response without one.
         """
-        self.association.dul.send_data(self.encode(elements, data_set))
+        self.send(self.encode(elements, data_set))
+
+    def send(self, encoded: bytes) -> None:
+        """Send what ``encode`` returned, of one response or of several; does nothing on an association that ended."""
+        self.association.dul.send_data(encoded)
 
     def encode(self, elements: Mapping[Field, int | str], data_set: bytes = b"") -> bytes:
         """Return one response as PDUs, for a service that sends several at once."""

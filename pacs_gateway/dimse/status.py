@@ -1,10 +1,16 @@
-"""The error tree as C-STORE statuses: one row per error (PS3.4 B.2.3, PS3.7 Annex C)."""
+"""The error tree as statuses of C-STORE and of query and retrieve: one row per error.
+
+References
+----------
+PS3.4 B.2.3 (C-STORE), PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4 (C-FIND, C-MOVE, C-GET), PS3.7 Annex C
+"""
 
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
 
 from pacs_gateway import errors
+from pacs_gateway.dimse.command import Field
 
 MAX_COMMENT_LENGTH = 64
 """Error Comment is a single LO value (PS3.7 C.4.3, PS3.5 6.2)."""
@@ -29,6 +35,7 @@ STORE_STATUSES: Mapping[type[errors.GatewayError], StoreStatus] = MappingProxyTy
         errors.InputError: StoreStatus.CANNOT_UNDERSTAND,
         errors.InvalidUidError: StoreStatus.CANNOT_UNDERSTAND,
         errors.InvalidQueryError: StoreStatus.CANNOT_UNDERSTAND,
+        errors.UnfitQueryError: StoreStatus.CANNOT_UNDERSTAND,
         errors.InvalidInstanceError: StoreStatus.CANNOT_UNDERSTAND,
         errors.MismatchError: StoreStatus.DATA_SET_MISMATCH,
         errors.InvalidMessageError: StoreStatus.CANNOT_UNDERSTAND,
@@ -40,6 +47,44 @@ STORE_STATUSES: Mapping[type[errors.GatewayError], StoreStatus] = MappingProxyTy
         errors.CapacityError: StoreStatus.OUT_OF_RESOURCES,
         errors.UnavailableError: StoreStatus.PROCESSING_FAILURE,
         errors.IntegrityError: StoreStatus.PROCESSING_FAILURE,
+    }
+)
+
+
+class QueryStatus(IntEnum):
+    """Statuses of the responses to C-FIND, C-MOVE and C-GET that the gateway gives."""
+
+    SUCCESS = 0x0000
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    NOT_AUTHORISED = 0x0124
+    OUT_OF_RESOURCES = 0xA700
+    IDENTIFIER_MISMATCH = 0xA900
+    """The identifier does not match the SOP class."""
+    UNABLE_TO_PROCESS = 0xC000
+    CANCELLED = 0xFE00
+    PENDING = 0xFF00
+    PENDING_SOME_KEYS_UNSUPPORTED = 0xFF01
+
+
+QUERY_STATUSES: Mapping[type[errors.GatewayError], QueryStatus] = MappingProxyType(
+    {
+        errors.GatewayError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.ConfigurationError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.InputError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.InvalidUidError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.InvalidQueryError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.UnfitQueryError: QueryStatus.IDENTIFIER_MISMATCH,
+        errors.InvalidInstanceError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.MismatchError: QueryStatus.IDENTIFIER_MISMATCH,
+        errors.InvalidMessageError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.UnsupportedSyntaxError: QueryStatus.SOP_CLASS_NOT_SUPPORTED,
+        errors.NotFoundError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.ConflictError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.RefusedError: QueryStatus.NOT_AUTHORISED,
+        errors.UnauthenticatedError: QueryStatus.NOT_AUTHORISED,
+        errors.CapacityError: QueryStatus.OUT_OF_RESOURCES,
+        errors.UnavailableError: QueryStatus.UNABLE_TO_PROCESS,
+        errors.IntegrityError: QueryStatus.UNABLE_TO_PROCESS,
     }
 )
 
@@ -59,7 +104,34 @@ def store_status(error: errors.GatewayError) -> StoreStatus:
 
 
 def error_comment(error: errors.GatewayError) -> str:
-    """Return the Error Comment for `error`: ASCII, one value, no more than 64 characters."""
-    text = _COMMENTS.get(store_status(error)) or str(error)
+    """Return the Error Comment of a C-STORE for `error`: ASCII, one value, no more than 64 characters."""
+    return _fitted(_COMMENTS.get(store_status(error)) or str(error))
+
+
+def query_failure(error: Exception) -> dict[Field, int | str]:
+    """Return what a response to a query or retrieval says of `error`: status, comment, the element at fault.
+
+    What is wrong with the request is said; what went wrong on our side is no business of the requester's.
+    """
+    status = QueryStatus.UNABLE_TO_PROCESS
+    if isinstance(error, errors.GatewayError):
+        status = next(QUERY_STATUSES[kind] for kind in type(error).__mro__ if kind in QUERY_STATUSES)
+    told = str(error) if isinstance(error, errors.InputError) else _QUERY_COMMENTS[status]
+    elements: dict[Field, int | str] = {Field.STATUS: status, Field.ERROR_COMMENT: _fitted(told)}
+    if isinstance(error, errors.InvalidQueryError) and error.tag is not None:
+        elements[Field.OFFENDING_ELEMENT] = error.tag
+    return elements
+
+
+_QUERY_COMMENTS: Mapping[QueryStatus, str] = MappingProxyType(
+    {
+        QueryStatus.UNABLE_TO_PROCESS: "the gateway cannot answer this for now",
+        QueryStatus.NOT_AUTHORISED: "not allowed to ask for this here",
+        QueryStatus.OUT_OF_RESOURCES: "no resources left to answer this",
+    }
+)
+
+
+def _fitted(text: str) -> str:
     clean = "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text)
     return clean[:MAX_COMMENT_LENGTH]

@@ -61,6 +61,9 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("IssuerOfPatientID", 0x00100021, "LO", _P, _M.TEXT, "issuer"),
     Attribute("PatientBirthDate", 0x00100030, "DA", _P, _M.DATE, "patient_birth_date", default=True),
     Attribute("PatientSex", 0x00100040, "CS", _P, _M.TEXT, "patient_sex", default=True),
+    Attribute("NumberOfPatientRelatedStudies", 0x00201200, "IS", _P, _M.NONE, None),
+    Attribute("NumberOfPatientRelatedSeries", 0x00201202, "IS", _P, _M.NONE, None),
+    Attribute("NumberOfPatientRelatedInstances", 0x00201204, "IS", _P, _M.NONE, None),
     # PS3.4 C.6.1.1.3 Study level
     Attribute("StudyInstanceUID", 0x0020000D, "UI", _S, _M.UID, "study_uid", default=True),
     Attribute("StudyDate", 0x00080020, "DA", _S, _M.DATE, "study_date", default=True),
@@ -107,6 +110,12 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 
 BY_KEYWORD: Mapping[str, Attribute] = MappingProxyType({a.keyword: a for a in ATTRIBUTES})
 BY_TAG: Mapping[int, Attribute] = MappingProxyType({a.tag: a for a in ATTRIBUTES})
+
+
+COUNTED = frozenset(
+    {"NumberOfPatientRelatedStudies", "NumberOfPatientRelatedSeries", "NumberOfPatientRelatedInstances"}
+)
+"""Keywords of what no row holds: it is counted among what the caller may see, when somebody asks for it."""
 
 
 def of_level(level: Level) -> tuple[Attribute, ...]:

@@ -126,7 +126,7 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
     # As values are cleaned, so are keys: a browser may send decomposed letters, a stranger controls and surrogates.
     text = clean(text)
     if len(text) > _MAX_KEY_LENGTH and attribute.matching not in (Matching.UID, Matching.CODES):
-        raise InvalidQueryError(f"the key for {attribute.keyword} is too long")
+        raise InvalidQueryError(f"the key for {attribute.keyword} is too long", tag=attribute.tag)
     if text in ("", "*") or (attribute.matching is Matching.NAME and _is_blank(text)):
         return None
     match attribute.matching:
@@ -155,20 +155,20 @@ def _is_blank(name: str) -> bool:
 def _values(attribute: Attribute, text: str) -> tuple[str, ...]:
     values = tuple(value.strip(" ") for value in text.split("\\") if value.strip(" "))
     if not values or len(values) > _MAX_VALUES:
-        raise InvalidQueryError(f"the key for {attribute.keyword} lists no values, or too many")
+        raise InvalidQueryError(f"the key for {attribute.keyword} lists no values, or too many", tag=attribute.tag)
     return values
 
 
 def _uids(attribute: Attribute, text: str) -> OneOf:
     values = _values(attribute, text)
     if not all(is_uid(value) for value in values):
-        raise InvalidQueryError(f"the key for {attribute.keyword} is not a UID")
+        raise InvalidQueryError(f"the key for {attribute.keyword} is not a UID", tag=attribute.tag)
     return OneOf(values)
 
 
 def _number(attribute: Attribute, text: str) -> OneOf:
     if not re.fullmatch(r"[+-]?[0-9]{1,12}", text):
-        raise InvalidQueryError(f"the key for {attribute.keyword} is not a number")
+        raise InvalidQueryError(f"the key for {attribute.keyword} is not a number", tag=attribute.tag)
     return OneOf((str(int(text)),))
 
 
@@ -177,5 +177,6 @@ def _range(attribute: Attribute, text: str, form: re.Pattern[str]) -> Range:
     if not dash:
         last = first
     if not (first or last) or any(end and form.fullmatch(end) is None for end in (first, last)):
-        raise InvalidQueryError(f"the key for {attribute.keyword} is not a date or time, or a range of them")
+        problem = f"the key for {attribute.keyword} is not a date or time, or a range of them"
+        raise InvalidQueryError(problem, tag=attribute.tag)
     return Range(first, last)

@@ -4,14 +4,15 @@ Rows are entities that have something to show, inside the facilities the caller 
 every query, not a filter behind it.
 """
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, false, func, literal, or_, select
 
 from pacs_gateway.database.lowered import lowered
 from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
-from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, Attribute
+from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, Attribute
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import fold, fold_pattern
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
@@ -52,43 +53,111 @@ class Page:
     has_more: bool
 
 
-def find(connection: Connection, query: Query, *, facilities: frozenset[str] | None) -> Page:
+def find(
+    connection: Connection,
+    query: Query,
+    *,
+    facilities: frozenset[str] | None,
+    attributes: Collection[Attribute] | None = None,
+) -> Page:
     """Return one page of what `query` finds, newest study first.
 
     Parameters
     ----------
     facilities
         Codes of the facilities whose studies may be seen; None for all.
+    attributes
+        What each match tells; None for all that rows hold.
     """
-    statement = compile_query(query, facilities=facilities)
-    rows = connection.execute(statement).mappings().all()
+    told = _told(query.level, attributes)
+    rows = connection.execute(compile_query(query, facilities=facilities, attributes=told)).all()
     has_more = query.limit is not None and len(rows) > query.limit
-    attributes = _returned(query.level)
-    return Page(tuple(_match(query.level, dict(row), attributes) for row in rows[: query.limit]), has_more)
+    return Page(tuple(_match(query.level, row, told) for row in rows[: query.limit]), has_more)
 
 
-def compile_query(query: Query, *, facilities: frozenset[str] | None) -> Select[*tuple[object, ...]]:
+def find_keys(connection: Connection, query: Query, *, facilities: frozenset[str] | None) -> "array[int]":
+    """Return the keys of the rows that `query` finds, in their order; `fetch` tells of them piece by piece."""
+    key = _TABLES[query.level].c.id
+    statement = _selected(query, facilities).with_only_columns(key, maintain_column_froms=True)
+    if query.limit is not None:
+        statement = statement.limit(query.limit)
+    return array("q", connection.execute(statement).scalars())
+
+
+def fetch(
+    connection: Connection,
+    level: Level,
+    keys: Sequence[int],
+    *,
+    facilities: frozenset[str] | None,
+    attributes: Collection[Attribute],
+) -> tuple[Match, ...]:
+    """Return the entities with these keys in their order, without those that have gone, or out of sight, meanwhile."""
+    told = _told(level, attributes)
+    key = _TABLES[level].c.id
+    statement = (
+        select(*_columns(level, told, facilities), key)
+        .select_from(_source(level))
+        .where(key.in_(keys), *_visible(level, facilities))
+    )
+    found = {row[-1]: _match(level, row, told) for row in connection.execute(statement)}
+    return tuple(found[one] for one in keys if one in found)
+
+
+def compile_query(
+    query: Query, *, facilities: frozenset[str] | None, attributes: Sequence[Attribute]
+) -> Select[*tuple[object, ...]]:
     """Return the ``SELECT`` for `query`; it asks for one row more than the page holds."""
-    columns = [_column(a).label(a.keyword) for a in _returned(query.level)]
-    if query.level is not Level.PATIENT:
-        columns += [study.c.facility.label("_facility"), study.c.is_flagged.label("_flagged")]
-    statement = select(*columns).select_from(_source(query.level))
-    statement = statement.where(*_visible(query.level, facilities))
-    for keyword, condition in query.conditions.items():
-        statement = statement.where(_predicate(query, BY_KEYWORD[keyword], condition))
-    statement = statement.order_by(*_order(query.level)).offset(min(query.offset, LARGEST_NUMBER) or None)
+    statement = _selected(query, facilities).with_only_columns(
+        *_columns(query.level, attributes, facilities), maintain_column_froms=True
+    )
+    statement = statement.offset(min(query.offset, LARGEST_NUMBER) or None)
     return statement.limit(min(query.limit, LARGEST_NUMBER - 1) + 1) if query.limit is not None else statement
 
 
-def _returned(level: Level) -> tuple[Attribute, ...]:
+def _selected(query: Query, facilities: frozenset[str] | None) -> Select[*tuple[object, ...]]:
+    """Return a ``SELECT`` of the rows that `query` finds, in order, of which columns are still to be chosen."""
+    statement = select(_TABLES[query.level].c.id).select_from(_source(query.level))
+    statement = statement.where(*_visible(query.level, facilities))
+    for keyword, condition in query.conditions.items():
+        statement = statement.where(_predicate(query, BY_KEYWORD[keyword], condition))
+    return statement.order_by(*_order(query.level))
+
+
+def _told(level: Level, attributes: Collection[Attribute] | None) -> tuple[Attribute, ...]:
     levels = {*level.parents, level}
-    return tuple(a for a in ATTRIBUTES if a.level in levels)
+    if attributes is None:
+        return tuple(a for a in ATTRIBUTES if a.level in levels and a.keyword not in COUNTED)
+    return tuple(a for a in attributes if a.level in levels)
 
 
-def _column(attribute: Attribute) -> ColumnElement[object]:
+def _columns(
+    level: Level, attributes: Iterable[Attribute], facilities: frozenset[str] | None
+) -> list[ColumnElement[object]]:
+    columns: list[ColumnElement[object]] = [_column(a, facilities).label(a.keyword) for a in attributes]
+    if level is not Level.PATIENT:
+        columns += [study.c.facility.label("_facility"), study.c.is_flagged.label("_flagged")]
+    return columns
+
+
+def _column(attribute: Attribute, facilities: frozenset[str] | None = None) -> ColumnElement[object]:
+    if attribute.keyword in COUNTED:
+        return _counted(attribute, facilities)
     if attribute.column is None:
         return _COMPUTED[attribute.keyword]
     return _TABLES[attribute.level].c[attribute.column]
+
+
+def _counted(attribute: Attribute, facilities: frozenset[str] | None) -> ColumnElement[object]:
+    """Return a number about all studies of a patient that the caller may see."""
+    related = study.alias("related")
+    number = {
+        "NumberOfPatientRelatedStudies": func.count(),
+        "NumberOfPatientRelatedSeries": func.coalesce(func.sum(related.c.n_series), 0),
+        "NumberOfPatientRelatedInstances": func.coalesce(func.sum(related.c.n_instances), 0),
+    }[attribute.keyword]
+    visible = _visible_study(related, facilities)
+    return select(number).select_from(related).where(related.c.patient_key == patient.c.id, *visible).scalar_subquery()
 
 
 def _source(level: Level) -> FromClause:
@@ -104,9 +173,7 @@ def _source(level: Level) -> FromClause:
 
 def _visible(level: Level, facilities: frozenset[str] | None) -> list[ColumnElement[bool]]:
     """What a row needs to be shown at all."""
-    of_study: list[ColumnElement[bool]] = [study.c.n_instances > 0]
-    if facilities is not None:
-        of_study.append(study.c.facility.in_(sorted(facilities)) if facilities else false())
+    of_study = _visible_study(study, facilities)
     if level is Level.PATIENT:
         return [select(study.c.id).where(study.c.patient_key == patient.c.id, *of_study).exists()]
     if level in (Level.SERIES, Level.IMAGE):
@@ -114,6 +181,13 @@ def _visible(level: Level, facilities: frozenset[str] | None) -> list[ColumnElem
     if level is Level.IMAGE:
         of_study.append(instance.c.state == literal("current"))
     return of_study
+
+
+def _visible_study(one: FromClause, facilities: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    visible: list[ColumnElement[bool]] = [one.c.n_instances > 0]
+    if facilities is not None:
+        visible.append(one.c.facility.in_(sorted(facilities)) if facilities else false())
+    return visible
 
 
 def _order(level: Level) -> list[ColumnElement[object]]:
@@ -220,9 +294,12 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _match(level: Level, row: dict[str, object], attributes: tuple[Attribute, ...]) -> Match:
-    values = {a.keyword: _text(a, row[a.keyword]) for a in attributes}
-    return Match(level, values, str(row.get("_facility", "")), bool(row.get("_flagged", False)))
+def _match(level: Level, row: Row[*tuple[object, ...]], attributes: tuple[Attribute, ...]) -> Match:
+    values = {a.keyword: _text(a, value) for a, value in zip(attributes, row, strict=False)}
+    if level is Level.PATIENT:
+        return Match(level, values, "", is_flagged=False)
+    facility, is_flagged = row[len(attributes)], row[len(attributes) + 1]
+    return Match(level, values, str(facility), bool(is_flagged))
 
 
 def _text(attribute: Attribute, value: object) -> str:

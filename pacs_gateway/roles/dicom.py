@@ -5,9 +5,13 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from pynetdicom.dimse_primitives import C_FIND
+
 from pacs_gateway.config import GatewayConfig
+from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.server import DicomServer
-from pacs_gateway.gateway import open_gateway
+from pacs_gateway.dimse.service import Services
+from pacs_gateway.gateway import Gateway, open_gateway
 
 # An association that waits for its disk must not then wait 5 ms for the batch writer to let go of the interpreter.
 _SWITCH_INTERVAL_S = 0.0005
@@ -18,11 +22,16 @@ def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.s
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with open_gateway(config) as gateway:
         gateway.access.devices.load()
-        server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets)
+        server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets, _services(gateway))
         waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)
         waiting.start()
         # In the main thread, so that a server that cannot go on ends the process and the supervisor starts another.
         server.serve()
+
+
+def _services(gateway: Gateway) -> Services:
+    """Return what is served besides C-ECHO and C-STORE."""
+    return {C_FIND: FindService(gateway.archive.search)}
 
 
 def _stop_server(server: DicomServer, stop: threading.Event) -> None:

@@ -168,7 +168,7 @@ def _search(visitor: Visitor, level: Level, fixed: Mapping[str, str]) -> Respons
     query = Query.build(level, asked.keys, limit=limit, offset=asked.offset, fuzzy=asked.is_fuzzy)
     results, has_more = [], False
     if limit:
-        page = visitor.gateway.archive.search.find(query, visitor.scope)
+        page = visitor.gateway.archive.search.find(query, visitor.scope, asked.attributes)
         base = f"{str(visitor.request.base_url).rstrip('/')}/dicom-web"
         results = [_result(match.values, asked.attributes, base + _PATHS[level]) for match in page.matches]
         has_more = page.has_more

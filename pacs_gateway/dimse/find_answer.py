@@ -1,0 +1,54 @@
+"""The answers to one C-FIND as data sets: what was asked for, in the caller's character set and transfer syntax."""
+
+from pacs_gateway.archive.search import Match
+from pacs_gateway.dimse.data_set import ENCODED_VRS, DataSetEncoder, fitted
+from pacs_gateway.dimse.find_request import (
+    INSTANCE_AVAILABILITY,
+    RETRIEVE_AE_TITLE,
+    SPECIFIC_CHARACTER_SET,
+    FindRequest,
+)
+from pacs_gateway.dimse.information_model import QUERY_RETRIEVE_LEVEL
+from pacs_gateway.domain.answer_encoding import AnswerEncoding
+from pacs_gateway.domain.attributes import Attribute
+
+
+class AnswerWriter:
+    """Encodes the answers to one request.
+
+    Parameters
+    ----------
+    ae_title
+        Ours, as it was called: what is found can be retrieved from there.
+    is_ascii
+        The caller can show nothing else.
+    """
+
+    def __init__(self, request: FindRequest, transfer_syntax: str, *, ae_title: str, is_ascii: bool) -> None:
+        self._encoder = DataSetEncoder(transfer_syntax)
+        self._charset = request.charset
+        self._is_ascii = is_ascii
+        text = self._encoder.text
+        same = {tag: self._encoder.element(tag, vr, b"") for tag, vr in request.blanks}
+        same[QUERY_RETRIEVE_LEVEL] = text(QUERY_RETRIEVE_LEVEL, "CS", request.query.level)
+        same[RETRIEVE_AE_TITLE] = text(RETRIEVE_AE_TITLE, "AE", ae_title)
+        if request.wants_availability:
+            same[INSTANCE_AVAILABILITY] = text(INSTANCE_AVAILABILITY, "CS", "ONLINE")
+        self._attributes = request.attributes
+        parts: dict[int, bytes | Attribute] = {**same, **{a.tag: a for a in request.attributes}}
+        # In the order of the tags, what is the same in every answer already encoded (PS3.5 7.1).
+        self._parts = tuple(parts[tag] for tag in sorted(parts))
+
+    def encode(self, match: Match) -> bytes:
+        """Return the answer that tells of `match`."""
+        values = match.values
+        texts = {a.tag: fitted(a.vr, values[a.keyword]) for a in self._attributes}
+        foreign = (texts[a.tag] for a in self._attributes if a.vr in ENCODED_VRS)
+        encoding = AnswerEncoding.choose(self._charset, foreign, ascii_only=self._is_ascii)
+        text, encode = self._encoder.text, encoding.encode
+        encoded = [text(SPECIFIC_CHARACTER_SET, "CS", encoding.term)] if encoding.term else []
+        encoded += [
+            part if isinstance(part, bytes) else text(part.tag, part.vr, texts[part.tag], encode)
+            for part in self._parts
+        ]
+        return b"".join(encoded)
