@@ -16,13 +16,14 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_FIND
-from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation, _NegotiationTypes
 
 from pacs_gateway.dimse.find import FindService, Searching
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
 from pacs_gateway.dimse.server import DicomServer
+from pacs_gateway.dimse.service import Services
 from tests.pacs_gateway.dimse.conftest import CONFIG
-from tests.pacs_gateway.dimse.doubles import DeviceEntry, MemoryDevices, MemoryIngest
+from tests.pacs_gateway.dimse.doubles import MemoryDevices, MemoryIngest
 
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 PENDING, PENDING_WITHOUT, CANCELLED = 0xFF00, 0xFF01, 0xFE00
@@ -41,7 +42,7 @@ def find_server(search: Searching) -> Iterator[FindServer]:
     """Serve C-FIND by `search` to every caller, or to those the register is given."""
     devices = MemoryDevices()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        services = {C_FIND: FindService(search)}
+        services: Services = {C_FIND: FindService(search)}
         server = DicomServer(CONFIG, MemoryIngest(), devices, [listener], services)
         thread = threading.Thread(target=server.serve)
         thread.start()
@@ -68,7 +69,7 @@ class Asker:
     def associated(self) -> Iterator[Association]:
         ae = AE(self.ae_title)
         ae.add_requested_context(self.model, self.syntax)
-        items = []
+        items: list[_NegotiationTypes] = []
         if self.extended:
             item = SOPClassExtendedNegotiation()
             item.sop_class_uid, item.service_class_application_information = self.model, self.extended

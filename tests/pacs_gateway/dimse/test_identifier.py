@@ -69,19 +69,23 @@ def test_junk_is_refused(junk: bytes) -> None:
         Identifier.parse(junk, ExplicitVRLittleEndian)
 
 
+def refusal_of(encoded: bytes, syntax: str) -> str:
+    """Return what an identifier is refused with; empty when it is not."""
+    try:
+        Identifier.parse(encoded, syntax)
+    except InvalidQueryError as refusal:
+        return str(refusal)
+    return ""
+
+
 @given(junk=st.binary(max_size=200), syntax=st.sampled_from(SYNTAXES))
 def test_whatever_comes_is_parsed_or_refused(junk: bytes, syntax: str) -> None:
-    try:
-        Identifier.parse(junk, syntax)
-    except InvalidQueryError as refusal:
-        assert str(refusal).isascii()
+    assert refusal_of(junk, syntax).isascii()
 
 
 @given(cut=st.integers(0, 80), at=st.integers(0, 79), byte=st.integers(0, 255), syntax=st.sampled_from(SYNTAXES))
 def test_a_damaged_identifier_is_parsed_or_refused(cut: int, at: int, byte: int, syntax: str) -> None:
     damaged = bytearray(encoded(identifier(), syntax))
     damaged[at % len(damaged)] = byte
-    try:
-        Identifier.parse(bytes(damaged[:cut]), syntax)
-    except InvalidQueryError as refusal:
-        assert "Nguyen" not in str(refusal)
+
+    assert "Nguyen" not in refusal_of(bytes(damaged[:cut]), syntax)

@@ -3,8 +3,17 @@
 import pytest
 
 from pacs_gateway import errors
+from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.pdu import AbortReason, PduError
-from pacs_gateway.dimse.status import MAX_COMMENT_LENGTH, STORE_STATUSES, StoreStatus, error_comment, store_status
+from pacs_gateway.dimse.status import (
+    MAX_COMMENT_LENGTH,
+    QUERY_STATUSES,
+    STORE_STATUSES,
+    StoreStatus,
+    error_comment,
+    query_failure,
+    store_status,
+)
 
 
 def tree(root: type[errors.GatewayError] = errors.GatewayError) -> list[type[errors.GatewayError]]:
@@ -14,6 +23,7 @@ def tree(root: type[errors.GatewayError] = errors.GatewayError) -> list[type[err
 @pytest.mark.parametrize("kind", [kind for kind in tree() if kind.__module__ == errors.__name__])
 def test_every_error_has_a_row(kind: type[errors.GatewayError]) -> None:
     assert kind in STORE_STATUSES
+    assert kind in QUERY_STATUSES
 
 
 @pytest.mark.parametrize(
@@ -46,3 +56,28 @@ def test_a_comment_is_one_short_ascii_value() -> None:
 def test_our_own_troubles_are_not_told() -> None:
     assert "db.internal" not in error_comment(errors.UnavailableError("db.internal refused"))
     assert store_status(errors.UnavailableError("x")) is StoreStatus.PROCESSING_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.InvalidQueryError("x"), 0xC000),
+        (errors.UnfitQueryError("x"), 0xA900),
+        (errors.RefusedError("x"), 0x0124),
+        (errors.CapacityError("x"), 0xA700),
+        (errors.UnsupportedSyntaxError("x"), 0x0122),
+        (errors.UnavailableError("x"), 0xC000),
+        (ValueError("x"), 0xC000),
+    ],
+)
+def test_queries_fail_as_settled(error: Exception, status: int) -> None:
+    assert query_failure(error)[Field.STATUS] == status
+
+
+def test_a_failed_query_names_the_element_at_fault_and_none_of_our_troubles() -> None:
+    failure = query_failure(errors.UnfitQueryError("StudyInstanceUID is missing", tag=0x0020000D))
+
+    assert failure[Field.OFFENDING_ELEMENT] == 0x0020000D
+    assert failure[Field.ERROR_COMMENT] == "StudyInstanceUID is missing"
+    for trouble in (errors.UnavailableError("db.internal refused"), ValueError("Nguyen")):
+        assert query_failure(trouble)[Field.ERROR_COMMENT] == "the gateway cannot answer this for now"
