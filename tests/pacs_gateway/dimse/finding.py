@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_FIND
-from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation, _NegotiationTypes
+from pynetdicom.pdu_primitives import _UI, SOPClassExtendedNegotiation
 
 from pacs_gateway.dimse.find import FindService, Searching
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
@@ -69,7 +69,7 @@ class Asker:
     def associated(self) -> Iterator[Association]:
         ae = AE(self.ae_title)
         ae.add_requested_context(self.model, self.syntax)
-        items: list[_NegotiationTypes] = []
+        items: list[_UI] = []
         if self.extended:
             item = SOPClassExtendedNegotiation()
             item.sop_class_uid, item.service_class_application_information = self.model, self.extended
