@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
-from pacs_gateway.access.networks import NOWHERE, Networks
+from pacs_gateway.access.networks import ANYWHERE, LOOPBACK, NOWHERE, Networks
 from pacs_gateway.archive.config import ArchiveConfig
 from pacs_gateway.archive.conflicts import ConflictPolicy
 from pacs_gateway.archive.nodes import NodeConfig
 from pacs_gateway.database.engine import DatabaseConfig
-from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.config import DimseConfig, TlsConfig
 from pacs_gateway.errors import ConfigurationError, InputError
 from pacs_gateway.storage.cached_store import CacheConfig
 from pacs_gateway.storage.s3_config import S3Config, is_s3_url, split_s3_url
@@ -49,6 +49,11 @@ class Settings(BaseModel):
     dicom_host: str = "127.0.0.1"
     dicom_port: int = Field(default=11112, ge=0, le=65535)
     ae_title: str = "PACSGW"
+    dicom_tls_cert: str = ""
+    dicom_tls_key: str = ""
+    dicom_tls_ca: str = ""
+    dicom_tls_port: int = Field(default=2762, ge=0, le=65535)
+    dicom_plain_networks: str = ""
     dicom_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8080, ge=0, le=65535)
@@ -99,6 +104,7 @@ class GatewayConfig:
     archive: ArchiveConfig
     dicom_hosts: tuple[str, ...]
     dicom_port: int
+    dicom_tls_port: int
     web_hosts: tuple[str, ...]
     web_port: int
     trusted_proxies: Networks
@@ -167,6 +173,7 @@ def compose(settings: Settings) -> GatewayConfig:
         raise ConfigurationError("PACS_AE_TITLE: name at least one AE title")
     workers = settings.dicom_workers
     proxies = _proxies(settings.trusted_proxies)
+    tls = _tls(settings)
     return GatewayConfig(
         data_dir=data,
         database=DatabaseConfig(settings.database_url or f"sqlite:///{data / 'index.db'}"),
@@ -185,10 +192,13 @@ def compose(settings: Settings) -> GatewayConfig:
             half_open_per_address=max(1, _HALF_OPEN_PER_ADDRESS // workers),
             half_open_total=max(1, _HALF_OPEN_TOTAL // workers),
             trusted_proxies=proxies,
+            tls=tls,
+            plain_networks=_plain_networks(settings.dicom_plain_networks, has_tls=tls is not None),
         ),
         archive=ArchiveConfig(settings.conflict_policy, settings.ack == "object", _node(settings)),
         dicom_hosts=_hosts(settings.dicom_host),
         dicom_port=settings.dicom_port,
+        dicom_tls_port=settings.dicom_tls_port,
         web_hosts=_hosts(settings.web_host),
         web_port=settings.web_port,
         trusted_proxies=proxies,
@@ -228,6 +238,33 @@ def _proxies(text: str) -> Networks:
         raise ConfigurationError(wanted) from error
     if networks.is_any or networks.is_host or any(network.prefixlen == 0 for network in networks.ranges):
         raise ConfigurationError(f"{wanted}: whoever calls from there is believed")
+    return networks
+
+
+def _tls(settings: Settings) -> TlsConfig | None:
+    certificate, key, ca = settings.dicom_tls_cert, settings.dicom_tls_key, settings.dicom_tls_ca
+    if not certificate:
+        if key or ca:
+            raise ConfigurationError("PACS_DICOM_TLS_CERT: name the gateway's certificate, too")
+        return None
+    if not key:
+        raise ConfigurationError("PACS_DICOM_TLS_KEY: name the certificate's key, too")
+    return TlsConfig(_path(certificate), _path(key), _path(ca) if ca else None)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _plain_networks(text: str, *, has_tls: bool) -> Networks:
+    if not text.strip():
+        return LOOPBACK if has_tls else ANYWHERE
+    try:
+        networks = Networks.parse(text)
+    except InputError as error:
+        raise ConfigurationError(f"PACS_DICOM_PLAIN_NETWORKS: {error}") from error
+    if networks.is_host:
+        raise ConfigurationError("PACS_DICOM_PLAIN_NETWORKS: give addresses or networks, such as 10.1.2.0/24, or any")
     return networks
 
 

@@ -21,6 +21,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "strace": ("strace",),
     "minio": ("minio", "openssl"),
     "seaweedfs": ("weed",),
+    "openssl": ("openssl",),
     "haproxy": ("haproxy", "openssl"),
     "kustomize": ("kustomize",),
     "sqlite3": ("sqlite3",),

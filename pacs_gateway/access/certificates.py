@@ -3,6 +3,11 @@
 import hashlib
 import re
 import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from pacs_gateway.errors import InputError
 
@@ -10,6 +15,38 @@ SUBJECT = "subject:"
 _MAX_SUBJECT = 1024
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+# Beyond the names that every reader of RFC 4514 knows.
+_EMAIL = "emailAddress"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A caller's certificate, once TLS has verified it."""
+
+    encoded: bytes
+    """DER."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Its SHA-256, in hexadecimal."""
+        return hashlib.sha256(self.encoded).hexdigest()
+
+    @property
+    def subject(self) -> str:
+        """Its subject as RFC 4514 writes it; empty where it cannot be read."""
+        try:
+            return _write_name(x509.load_der_x509_certificate(self.encoded).subject)
+        except ValueError:
+            return ""
+
+    def is_one_of(self, bound: Iterable[str]) -> bool:
+        """Return whether one of the fingerprints and subjects in `bound` is this certificate's."""
+        return any(
+            self.subject == one.removeprefix(SUBJECT) if one.startswith(SUBJECT) else self.fingerprint == one
+            for one in bound
+        )
 
 
 def is_fingerprint(text: str) -> bool:
@@ -27,9 +64,14 @@ def check_certificate(text: str) -> str:
     """
     if text.startswith(SUBJECT):
         subject = text.removeprefix(SUBJECT).strip()
-        if "=" not in subject or len(subject) > _MAX_SUBJECT or not subject.isprintable():
-            raise InputError("a certificate's subject is written subject:CN=ct1,O=Hospital")
-        return SUBJECT + subject
+        wanted = "a certificate's subject is written subject:CN=ct1,O=Hospital (RFC 4514, its last part first)"
+        if not subject or len(subject) > _MAX_SUBJECT or not subject.isprintable():
+            raise InputError(wanted)
+        try:
+            name = x509.Name.from_rfc4514_string(subject, {_EMAIL: NameOID.EMAIL_ADDRESS})
+        except ValueError as error:
+            raise InputError(wanted) from error
+        return SUBJECT + _write_name(name)
     if not is_fingerprint(text):
         raise InputError("a certificate is a PEM file, its SHA-256 fingerprint, or subject: and its subject")
     return _bare(text)
@@ -55,3 +97,7 @@ def fingerprint_of_pem(text: str) -> str:
 
 def _bare(text: str) -> str:
     return text.strip().replace(":", "").lower()
+
+
+def _write_name(name: x509.Name) -> str:
+    return name.rfc4514_string({NameOID.EMAIL_ADDRESS: _EMAIL})

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, update
 
 from pacs_gateway.access.ae_titles import check_ae_title, is_ae_title, strip_padding
 from pacs_gateway.access.audit import Actor, Audit, Event, Outcome
+from pacs_gateway.access.certificates import Certificate
 from pacs_gateway.access.config import AccessConfig, UnknownDevices
 from pacs_gateway.access.device import (
     ALL_RIGHTS,
@@ -83,8 +84,15 @@ class Devices:
         """
         self._roster.get()
 
-    def identify(self, *, calling: str, called: str, address: str) -> Device | None:
+    def identify(
+        self, *, calling: str, called: str, address: str, certificate: Certificate | None = None
+    ) -> Device | None:
         """Return the device that calls, or None: the caller is told nothing about which part was wrong.
+
+        Parameters
+        ----------
+        certificate
+            What it has shown in TLS, verified; a device that is bound to certificates must show one of them.
 
         Raises
         ------
@@ -96,12 +104,16 @@ class Devices:
         if where is None or not is_ae_title(calling) or not is_ae_title(called):
             return None
         found = self._find(calling, called, where)
+        if found and found.certificates and not (certificate and certificate.is_one_of(found.certificates)):
+            found = None
         if self._config.unknown_devices is UnknownDevices.ACCEPT and where.is_loopback:
             # Loopback is asked here too: no bind, proxy or port mapping turns `accept` into an open door.
             return replace(found, rights=ALL_RIGHTS) if found else self._stranger(calling)
         return found
 
-    def record_rejection(self, *, calling: str, called: str, address: str, reason: str = "") -> None:
+    def record_rejection(
+        self, *, calling: str, called: str, address: str, reason: str = "", certificate: Certificate | None = None
+    ) -> None:
         """Note a caller that was turned away, for `device list --rejected`; without `reason` it is found out here."""
         calling, called = strip_padding(calling), strip_padding(called)
         try:
@@ -109,8 +121,12 @@ class Devices:
         except UnavailableError:
             reason = reason or "nobody is known while the index is away"
         else:
-            reason = reason or self._why(roster, calling, called)
+            reason = reason or self._why(roster, calling, called, _address(address), certificate)
         self._rejections.record(calling=calling, called=called, address=str(_address(address) or ""), reason=reason)
+
+    def record_refusal(self, address: str, reason: str) -> None:
+        """Note a connection that ended before its caller said who it is; never waits."""
+        self._rejections.record(calling="", called="", address=address, reason=reason)
 
     def add(self, new: NewDevice, *, by: Actor) -> Device:
         """Register a device.
@@ -270,7 +286,9 @@ class Devices:
             created_at=self._clock(),
         )
 
-    def _why(self, roster: _Roster, calling: str, called: str) -> str:
+    def _why(
+        self, roster: _Roster, calling: str, called: str, where: Address | None, certificate: Certificate | None
+    ) -> str:
         if not is_ae_title(calling) or not is_ae_title(called):
             return "an AE title with characters that are not allowed"
         if called not in self._titles:
@@ -283,7 +301,11 @@ class Devices:
         placed = [one for one in known if one.called in ("", called)]
         if not placed:
             return f"may call {' or '.join(sorted(one.called for one in known))} only"
-        return f"known, but not at this address: {'; '.join(self._place(one) for one in placed)}"
+        if where is None or self._find(calling, called, where) is None:
+            return f"known, but not at this address: {'; '.join(self._place(one) for one in placed)}"
+        if certificate is None:
+            return "called without the TLS certificate it is bound to"
+        return f"its TLS certificate is not one it is bound to: {certificate.fingerprint}"
 
     def _place(self, known: Device) -> str:
         networks = known.networks

@@ -102,6 +102,9 @@ class Networks:
 
 NOWHERE = Networks()
 """No address at all."""
+ANYWHERE = Networks(is_any=True)
+LOOPBACK = Networks(ranges=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")))
+"""This machine."""
 
 
 class Hosts:

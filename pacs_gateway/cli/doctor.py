@@ -14,6 +14,8 @@ from pacs_gateway.cli.facts import Facts, print_json, print_table
 from pacs_gateway.config import compose
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.revision import revisions
+from pacs_gateway.dimse.config import TlsConfig
+from pacs_gateway.dimse.tls import expiry_warnings, make_context
 from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.jobs.queue import JobState
@@ -68,6 +70,8 @@ def _examine(gateway: Gateway) -> Iterator[Finding]:
     yield _look("spool room", lambda: "" if gateway.spool.accepts() else "free disk space: nothing more is received")
     yield from _nodes(gateway)
     yield _look("settings", lambda: _check_settings(gateway))
+    if (tls := gateway.config.dimse.tls) is not None:
+        yield _look("TLS certificate", lambda: _check_certificates(tls, gateway.clock()))
     dead = len(gateway.jobs.list(state=JobState.DEAD, limit=10_000))
     yield Finding(
         "jobs", dead == 0, f"{dead} failed for good: see `pacs-gateway jobs list --state dead`" if dead else ""
@@ -122,11 +126,17 @@ def _check_settings(gateway: Gateway) -> str:
     return ""
 
 
+def _check_certificates(tls: TlsConfig, now: datetime) -> str:
+    make_context(tls, is_server=True, now=now)
+    return "; ".join(expiry_warnings(tls, now=now))
+
+
 def _ports(gateway: Gateway) -> Iterator[Finding]:
     """Say whether the ports answer: a gateway that should run but does not is the commonest trouble."""
     config = gateway.config
     for subject, hosts, port in (
         ("DICOM port", config.dicom_hosts, config.dicom_port),
+        ("DICOM TLS port", config.dicom_hosts if config.dimse.tls else (), config.dicom_tls_port),
         ("web port", config.web_hosts, config.web_port),
     ):
         for host in hosts:

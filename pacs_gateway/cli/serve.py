@@ -1,5 +1,8 @@
 """``pacs-gateway serve``: run the gateway."""
 
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +15,8 @@ from pacs_gateway.cli.context import loaded
 from pacs_gateway.config import GatewayConfig, Loaded, Settings, compose, load_settings
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.migrate import migrate
+from pacs_gateway.dimse.tls import make_context
+from pacs_gateway.domain.clock import utc_now
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import ConfigurationError
 from pacs_gateway.gateway import Gateway, open_gateway
@@ -39,7 +44,11 @@ def serve_command(  # noqa: PLR0913 - one parameter for each option of the contr
     web_port: Annotated[int | None, typer.Option(help="Port the web listens on.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Loopback only, with the sample studies.")] = False,
 ) -> None:
-    """Run the gateway until it is told to stop (Ctrl-C, SIGTERM)."""
+    """Run the gateway until it is told to stop (Ctrl-C, SIGTERM).
+
+    DICOM over TLS is set by PACS_DICOM_TLS_CERT, _KEY, _CA and _PORT; who may then still call without it by
+    PACS_DICOM_PLAIN_NETWORKS (docs/settings.md).
+    """
     flags = {
         "dicom_host": dicom_host,
         "dicom_port": dicom_port,
@@ -56,6 +65,8 @@ def run(settings: Loaded, role: Role, *, demo: bool) -> None:
     configure_logging(level=settings.settings.log_level, log_format=settings.settings.log_format, role="supervisor")
     config = compose(settings.settings)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if config.dimse.tls is not None and role in (Role.ALL, Role.DICOM):
+        make_context(config.dimse.tls, is_server=True, now=utc_now())
     database = Database(config.database)
     try:
         migrate(database)
@@ -64,14 +75,20 @@ def run(settings: Loaded, role: Role, *, demo: bool) -> None:
     with open_gateway(config) as gateway:
         password = _prepare(gateway, role, demo=demo)
     dicom = bind(config.dicom_hosts, config.dicom_port) if role in (Role.ALL, Role.DICOM) else []
+    dicom_tls = bind(config.dicom_hosts, config.dicom_tls_port) if dicom and config.dimse.tls else []
     web = bind(config.web_hosts, config.web_port) if role in (Role.ALL, Role.WEB) else []
     # The web serves the other nodes beside people; without it a process of its own does.
     where = config.archive.node.listens_at if role is Role.DICOM else None
     node = bind((where[0],), where[1]) if where else []
-    children = programs(role, settings.settings, dicom_sockets=dicom, web_sockets=web, node_sockets=node)
-    dicom_ports = [listening.getsockname()[1] for listening in dicom]
-    web_ports = [listening.getsockname()[1] for listening in web]
-    _say(config, dicom_ports, web_ports, password)
+    children = programs(
+        role,
+        settings.settings,
+        dicom_sockets=dicom,
+        dicom_tls_sockets=dicom_tls,
+        web_sockets=web,
+        node_sockets=node,
+    )
+    _say(config, _Ports(_numbers(dicom), _numbers(dicom_tls), _numbers(web)), password)
     Supervisor(children).run()
 
 
@@ -138,10 +155,26 @@ def _import_samples(gateway: Gateway) -> None:
         typer.echo(f"{n_bad} sample files could not be imported", err=True)
 
 
-def _say(config: GatewayConfig, dicom_ports: list[int], web_ports: list[int], password: str | None) -> None:
-    for host, port in zip(config.dicom_hosts, dicom_ports, strict=False):
-        typer.echo(f"DICOM  {config.access.ae_titles[0]} at {host or '*'}:{port}")
-    for host, port in zip(config.web_hosts, web_ports, strict=False):
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """Where each socket listens."""
+
+    dicom: list[int]
+    dicom_tls: list[int]
+    web: list[int]
+
+
+def _numbers(sockets: Sequence[socket.socket]) -> list[int]:
+    return [listening.getsockname()[1] for listening in sockets]
+
+
+def _say(config: GatewayConfig, ports: _Ports, password: str | None) -> None:
+    title = config.access.ae_titles[0]
+    for host, port in zip(config.dicom_hosts, ports.dicom, strict=False):
+        typer.echo(f"DICOM  {title} at {host or '*'}:{port}")
+    for host, port in zip(config.dicom_hosts, ports.dicom_tls, strict=False):
+        typer.echo(f"TLS    {title} at {host or '*'}:{port}")
+    for host, port in zip(config.web_hosts, ports.web, strict=False):
         shown = f"[{host}]" if ":" in host else host
         typer.echo(f"Web    http://{shown or '*'}:{port}/")
     if password is not None:

@@ -43,6 +43,7 @@ from pacs_gateway.dimse.pdu import (
 from pacs_gateway.dimse.ports import Device, Ingest
 from pacs_gateway.dimse.service import Exchange, Request, Service, Services
 from pacs_gateway.dimse.store import StoreService
+from pacs_gateway.dimse.tls_socket import TlsSocket, finish_sending, peer_certificate
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.dimse.wire import StopSignal
 from pacs_gateway.errors import GatewayError
@@ -166,7 +167,13 @@ class AcceptedAssociation(GatewayAssociation):
 
     def _serve(self) -> None:
         try:
-            answer = self.shared.admission.admit(self._connection.received, self.address)
+            sock = self._connection.sock
+            answer = self.shared.admission.admit(
+                self._connection.received,
+                self.address,
+                is_tls=isinstance(sock, TlsSocket),
+                certificate=peer_certificate(sock),
+            )
         except PduError as error:
             self._turn_away(encode_abort(error.reason))
             return
@@ -227,3 +234,4 @@ class AcceptedAssociation(GatewayAssociation):
         # and a stranger holds no place by not closing.
         with suppress(OSError):
             self._connection.sock.send(last_pdu)
+            finish_sending(self._connection.sock)

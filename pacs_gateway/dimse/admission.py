@@ -8,6 +8,8 @@ import ipaddress
 import logging
 from dataclasses import dataclass
 
+from pacs_gateway.access.certificates import Certificate
+from pacs_gateway.access.networks import ANYWHERE, Networks, parse_address
 from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.pdu import CONGESTED, LIMIT_EXCEEDED, REJECTED, Rejection, raw_titles
 from pacs_gateway.dimse.places import Places
@@ -19,11 +21,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for an association, as they say."""
+    """Who asks for an association, as they say and as their connection proves."""
 
     calling: str
     called: str
     address: str
+    certificate: Certificate | None
 
 
 def plain_address(address: str) -> str:
@@ -47,8 +50,17 @@ class Admission:
     ae_titles: tuple[str, ...]
     devices: Devices
     places: Places
+    plain_networks: Networks = ANYWHERE
+    """Who may call without TLS."""
 
-    def admit(self, request: bytes | memoryview, address: str) -> Device | Rejection:
+    def admit(
+        self,
+        request: bytes | memoryview,
+        address: str,
+        *,
+        is_tls: bool = False,
+        certificate: Certificate | None = None,
+    ) -> Device | Rejection:
         """Return the device that sent the A-ASSOCIATE-RQ `request`, its place taken, or how to reject it.
 
         Raises
@@ -60,12 +72,14 @@ class Admission:
         called, calling = parse_title(raw_called), parse_title(raw_calling)
         try:
             if called is None or calling is None:
-                caller = Caller(_printable(raw_calling), _printable(raw_called), address)
+                caller = Caller(_printable(raw_calling), _printable(raw_called), address, certificate)
                 return self._reject(caller, "an AE title with characters that are not allowed")
-            caller = Caller(calling, called, address)
+            caller = Caller(calling, called, address, certificate)
             if called not in self.ae_titles:
                 return self._reject(caller, "")
-            device = self.devices.identify(calling=calling, called=called, address=address)
+            if not is_tls and not self.plain_networks.contain(parse_address(address)):
+                return self._reject(caller, "called without TLS from outside PACS_DICOM_PLAIN_NETWORKS")
+            device = self.devices.identify(calling=calling, called=called, address=address, certificate=certificate)
             return self._place(caller, device) if device else self._reject(caller, "")
         except GatewayError as error:
             logger.warning("cannot tell who calls from %s: %s", address, error)
@@ -82,7 +96,11 @@ class Admission:
     def _reject(self, caller: Caller, reason: str) -> Rejection:
         logger.info("rejected %s calling %s from %s", caller.calling, caller.called, caller.address)
         self.devices.record_rejection(
-            calling=caller.calling, called=caller.called, address=caller.address, reason=reason
+            calling=caller.calling,
+            called=caller.called,
+            address=caller.address,
+            reason=reason,
+            certificate=caller.certificate,
         )
         return REJECTED
 

@@ -1,8 +1,20 @@
 """What the DICOM listener of one process is told; every limit on hostile peers stands here."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from pacs_gateway.access.networks import NOWHERE, Networks
+from pacs_gateway.access.networks import ANYWHERE, NOWHERE, Networks
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Files in PEM form for DICOM over TLS; they are read again when they change."""
+
+    certificate: Path
+    """Ours, followed by those that lead to its authority."""
+    key: Path
+    ca: Path | None = None
+    """Authorities of the callers' certificates; without them nobody is asked for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +43,6 @@ class DimseConfig:
     """The same for all addresses together: this process's share of the node's cap."""
     trusted_proxies: Networks = NOWHERE
     """Whose connections begin with a PROXY protocol v2 header; nobody else's may."""
+    tls: TlsConfig | None = None
+    plain_networks: Networks = ANYWHERE
+    """Who may call without TLS."""

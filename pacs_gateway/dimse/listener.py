@@ -5,7 +5,8 @@ thread. Honest peers are never refused by their address (many share one behind N
 that is not quite new makes room. Several processes share the listening socket; each accepts only while it has room
 for another association, and steps back the longer the more it serves, so the others take what it leaves (promises A2,
 R13, B6). A connection from a trusted proxy begins with the header that says whose it is; from then on it is that
-caller's, here and everywhere.
+caller's, here and everywhere. A TLS handshake is one more step before the request, under the same caps and deadlines;
+it costs this thread about a millisecond (docs/decisions/0016-dicom-over-tls.md).
 """
 
 import errno
@@ -13,30 +14,21 @@ import logging
 import selectors
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from pacs_gateway.access.networks import parse_address
 from pacs_gateway.dimse.admission import plain_address
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.fault import log_fault
-from pacs_gateway.dimse.pdu import (
-    HEADER_LENGTH,
-    LIMIT_EXCEEDED,
-    MAX_ASSOCIATE_LENGTH,
-    AbortReason,
-    PduError,
-    PduType,
-    encode_abort,
-    encode_rejection,
-    pdu_size,
-)
-from pacs_gateway.dimse.proxy_protocol import PREAMBLE_LENGTH, ProxyHeaderError, header_size, parse_source
+from pacs_gateway.dimse.half_open import Address, HalfOpen, HandshakeError
+from pacs_gateway.dimse.pdu import LIMIT_EXCEEDED, PduError, encode_abort, encode_rejection
+from pacs_gateway.dimse.proxy_protocol import ProxyHeaderError
+from pacs_gateway.dimse.tls import TlsContext
+from pacs_gateway.dimse.tls_socket import finish_sending
 from pacs_gateway.dimse.wire import StopSignal
 
 logger = logging.getLogger(__name__)
-
-Address = tuple[str, int] | tuple[str, int, int, int]
 
 _READ_BYTES = 64 * 1024
 # An honest peer sends its request at once; one that has not within this time may be closed to make room.
@@ -57,6 +49,14 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(frozen=True, slots=True)
+class Listeners:
+    """Bound and listening sockets, shared with the sibling processes."""
+
+    plain: Sequence[socket.socket]
+    tls: Sequence[socket.socket] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """A connection whose A-ASSOCIATE-RQ has come."""
 
@@ -66,37 +66,29 @@ class Connection:
     """The A-ASSOCIATE-RQ."""
 
 
-@dataclass(slots=True, eq=False)
-class _HalfOpen:
-    sock: socket.socket
-    address: Address
-    opened_at: float
-    awaits_proxy_header: bool
-    """Then `address` is a trusted proxy's, and nobody's to be counted by."""
-    needed: int
-    """Bytes to wait for before looking at them."""
-    received: bytearray = field(default_factory=bytearray)
-
-
 class Door:
     """Accepts and sorts connections; `run` is its one thread."""
 
     def __init__(
         self,
         config: DimseConfig,
-        sockets: Sequence[socket.socket],
+        listeners: Listeners,
         stop: StopSignal,
         enter: Callable[[Connection], None],
+        note_refusal: Callable[[str, str], None],
     ) -> None:
         self._config = config
-        self._sockets = sockets
+        self._sockets = (*listeners.plain, *listeners.tls)
+        self._tls_sockets = frozenset(listeners.tls)
+        self._tls = TlsContext(config.tls) if config.tls is not None else None
         self._stop = stop
         self._enter = enter
+        self._note_refusal = note_refusal
         self._selector = selectors.DefaultSelector()
         self._left, self._leaving = socket.socketpair()
         # In order of arrival, so that the first is always the oldest.
-        self._half_open: dict[_HalfOpen, None] = {}
-        self._waiting: list[_HalfOpen] = []
+        self._half_open: dict[HalfOpen, None] = {}
+        self._waiting: list[HalfOpen] = []
         self._n_associations = 0
         self._is_accepting = False
         self._paused_until = 0.0
@@ -128,7 +120,7 @@ class Door:
             self._close()
 
     def _handle(self, key: selectors.SelectorKey) -> None:
-        if isinstance(key.data, _HalfOpen):
+        if isinstance(key.data, HalfOpen):
             if key.data in self._half_open:
                 self._read(key.data)
         elif key.fileobj is self._left:
@@ -195,8 +187,12 @@ class Door:
                 self._back_off(error)
             return  # otherwise the peer has gone already
         self._set_options(sock)
+        tls = self._tls.current() if self._tls is not None and listener in self._tls_sockets else None
+        if tls is None and listener in self._tls_sockets:
+            sock.close()
+            return
         is_proxy = self._config.trusted_proxies.contain(parse_address(address[0]))
-        half_open = _HalfOpen(sock, address, monotonic(), is_proxy, PREAMBLE_LENGTH if is_proxy else HEADER_LENGTH)
+        half_open = HalfOpen(sock, address, monotonic(), is_proxy, tls)
         if not is_proxy:
             self._make_room_at_address(half_open)
         self._make_room(self._half_open, self._config.half_open_total)
@@ -221,7 +217,7 @@ class Door:
         except OSError:
             return  # already closed by the peer: reading will tell
 
-    def _make_room_at_address(self, newest: _HalfOpen) -> None:
+    def _make_room_at_address(self, newest: HalfOpen) -> None:
         """Hold down what one caller's address has open; connections of callers not known yet count in all only."""
         same = [
             other
@@ -230,7 +226,7 @@ class Door:
         ]
         self._make_room(same, self._config.half_open_per_address)
 
-    def _make_room(self, candidates: "Sequence[_HalfOpen] | dict[_HalfOpen, None]", cap: int) -> None:
+    def _make_room(self, candidates: "Sequence[HalfOpen] | dict[HalfOpen, None]", cap: int) -> None:
         """Close the oldest of `candidates`, in order of age, until fewer than `cap` are left or the rest is new."""
         surplus = len(candidates) - cap + 1
         newest = monotonic() - _FRESH_S
@@ -239,63 +235,48 @@ class Door:
                 return
             self._drop(half_open)
 
-    def _read(self, half_open: _HalfOpen) -> None:
-        """Read what is there, never past the first PDU."""
-        received = half_open.received
+    def _read(self, half_open: HalfOpen) -> None:
+        """Go on with what is there."""
+        was_nobodys, awaited = half_open.awaits_proxy_header, half_open.events
         try:
-            while len(received) < half_open.needed:
-                data = half_open.sock.recv(min(half_open.needed - len(received), _READ_BYTES))
-                if not data:
-                    self._drop(half_open)
-                    return
-                received += data
-                if len(received) == half_open.needed:
-                    self._look_at(half_open)
-        except BlockingIOError:
-            return
+            is_whole = half_open.advance()
         except PduError as error:
             self._drop(half_open, encode_abort(error.reason))
-            return
         except ProxyHeaderError as error:
             self._warn(half_open, error)
             self._drop(half_open)
-            return
+        except HandshakeError as error:
+            self._refuse(half_open, error)
         except OSError:
             self._drop(half_open)
-            return
-        self._forget(half_open)
-        self._waiting.append(half_open)
-        self._admit_waiting()
+        else:
+            if is_whole:
+                self._forget(half_open)
+                self._waiting.append(half_open)
+                self._admit_waiting()
+                return
+            if was_nobodys and not half_open.awaits_proxy_header:
+                self._make_room_at_address(half_open)
+            if awaited != half_open.events:
+                self._selector.modify(half_open.sock, half_open.events, half_open)
 
-    def _look_at(self, half_open: _HalfOpen) -> None:
-        """Find out how much more is needed, once all that was needed so far has come."""
-        received = half_open.received
-        if not half_open.awaits_proxy_header:
-            if len(received) == HEADER_LENGTH:
-                half_open.needed = self._check_header(received)
-            return
-        half_open.needed = header_size(received)
-        if len(received) < half_open.needed:
-            return
-        source = parse_source(received)
-        if source is not None:
-            half_open.address = (plain_address(source[0]), source[1])
-        half_open.awaits_proxy_header = False
-        received.clear()
-        half_open.needed = HEADER_LENGTH
-        self._make_room_at_address(half_open)
+    def _refuse(self, half_open: HalfOpen, error: HandshakeError) -> None:
+        address = plain_address(half_open.address[0])
+        logger.info("TLS with %s refused: %s", address, error)
+        self._note_refusal(address, str(error))
+        try:
+            # The alert is on its way: unread bytes would take it back.
+            half_open.sock.shutdown(socket.SHUT_WR)
+            socket.socket.recv(half_open.sock, _READ_BYTES)
+        except OSError:
+            pass
+        self._drop(half_open)
 
-    def _warn(self, half_open: _HalfOpen, error: ProxyHeaderError) -> None:
+    def _warn(self, half_open: HalfOpen, error: ProxyHeaderError) -> None:
         if monotonic() - self._warned_at >= _WARN_EVERY_S:
             self._warned_at = monotonic()
             proxy = plain_address(half_open.address[0])
             logger.warning("connections from the trusted proxy %s are closed: %s (PACS_TRUSTED_PROXIES)", proxy, error)
-
-    def _check_header(self, header: bytearray) -> int:
-        size = pdu_size(header, MAX_ASSOCIATE_LENGTH)
-        if header[0] != PduType.ASSOCIATE_RQ:
-            raise PduError(AbortReason.UNEXPECTED_PDU, "not an A-ASSOCIATE-RQ")
-        return size
 
     def _admit_waiting(self) -> None:
         """Let the longest waiting in while there is room."""
@@ -327,20 +308,20 @@ class Door:
             deadlines.append(self._resume_at)
         return max(min(deadlines) - monotonic(), 0) if deadlines else None
 
-    def _drop(self, half_open: _HalfOpen, last_pdu: bytes = b"") -> None:
+    def _drop(self, half_open: HalfOpen, last_pdu: bytes = b"") -> None:
         self._forget(half_open)
         self._say_goodbye(half_open, last_pdu)
 
-    def _say_goodbye(self, half_open: _HalfOpen, last_pdu: bytes) -> None:
+    def _say_goodbye(self, half_open: HalfOpen, last_pdu: bytes) -> None:
         try:
             if last_pdu:
                 half_open.sock.send(last_pdu)
-                half_open.sock.shutdown(socket.SHUT_WR)
+                finish_sending(half_open.sock)
         except OSError:
             pass  # it has gone already
         half_open.sock.close()
 
-    def _forget(self, half_open: _HalfOpen) -> None:
+    def _forget(self, half_open: HalfOpen) -> None:
         del self._half_open[half_open]
         self._selector.unregister(half_open.sock)
 

@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
+from pacs_gateway.access.certificates import Certificate
 from pacs_gateway.domain.instance import Origin
 
 
@@ -82,8 +83,13 @@ class Device(Protocol):
 class Devices(Protocol):
     """The register of application entities."""
 
-    def identify(self, *, calling: str, called: str, address: str) -> Device | None:
-        """Return the device that calls, or None when it must be rejected."""
+    def identify(self, *, calling: str, called: str, address: str, certificate: Certificate | None) -> Device | None:
+        """Return the device that calls, with what it has shown in TLS, or None when it must be rejected."""
 
-    def record_rejection(self, *, calling: str, called: str, address: str, reason: str) -> None:
+    def record_rejection(
+        self, *, calling: str, called: str, address: str, reason: str, certificate: Certificate | None
+    ) -> None:
         """Keep an attempt for `device list --rejected`; with an empty `reason` the register finds it."""
+
+    def record_refusal(self, address: str, reason: str) -> None:
+        """Keep a connection that ended before its caller said who it is; never waits."""

@@ -11,7 +11,7 @@ from pacs_gateway.dimse.acceptor import AcceptedAssociation, Shared
 from pacs_gateway.dimse.admission import Admission
 from pacs_gateway.dimse.association import application_entity, quieten_pynetdicom
 from pacs_gateway.dimse.config import DimseConfig
-from pacs_gateway.dimse.listener import Connection, Door
+from pacs_gateway.dimse.listener import Connection, Door, Listeners
 from pacs_gateway.dimse.negotiation import SERVICES
 from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.ports import Devices, Ingest
@@ -29,7 +29,7 @@ class DicomServer:
 
     Parameters
     ----------
-    sockets
+    sockets, tls_sockets
         Bound and listening; they stay open when the server stops.
     services
         What is served besides C-ECHO and C-STORE.
@@ -46,6 +46,8 @@ class DicomServer:
         devices: Devices,
         sockets: Sequence[socket.socket],
         services: Services = MappingProxyType({}),
+        *,
+        tls_sockets: Sequence[socket.socket] = (),
     ) -> None:
         quieten_pynetdicom()
         self._config = config
@@ -54,13 +56,14 @@ class DicomServer:
         self._shared = Shared(
             config=config,
             ae=application_entity(config),
-            admission=Admission(config.ae_titles, devices, Places(config.max_per_device)),
+            admission=Admission(config.ae_titles, devices, Places(config.max_per_device), config.plain_networks),
             ingest=ingest,
             table=SERVICES,
             stop=self._stop,
             services=services,
         )
-        self._door = Door(config, sockets, self._stop, self._enter)
+        listeners = Listeners(sockets, tls_sockets)
+        self._door = Door(config, listeners, self._stop, self._enter, devices.record_refusal)
         self._associations: set[AcceptedAssociation] = set()
         self._changed = threading.Condition()
 

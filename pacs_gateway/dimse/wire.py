@@ -15,6 +15,7 @@ from time import monotonic
 
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.pdu import HEADER_LENGTH, MAX_ASSOCIATE_LENGTH, AbortReason, PduError, pdu_size
+from pacs_gateway.dimse.tls_socket import finish_sending
 
 _SLOWEST_BYTES_PER_S = 1024
 _DISCARD_BYTES = 64 * 1024
@@ -175,9 +176,10 @@ class Wire:
         """
         deadline = monotonic() + seconds
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            finish_sending(self._sock)
             while (left := deadline - monotonic()) > 0:
-                if self._poll.poll(math.ceil(left * 1000)) and not self._sock.recv(_DISCARD_BYTES):
+                # Below TLS, if there is any: what it says does not matter any more.
+                if self._poll.poll(math.ceil(left * 1000)) and not socket.socket.recv(self._sock, _DISCARD_BYTES):
                     return
         except OSError:
             return

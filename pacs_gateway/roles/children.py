@@ -30,6 +30,7 @@ def programs(
     settings: Settings,
     *,
     dicom_sockets: Sequence[socket.socket],
+    dicom_tls_sockets: Sequence[socket.socket] = (),
     web_sockets: Sequence[socket.socket],
     node_sockets: Sequence[socket.socket] = (),
 ) -> list[Program]:
@@ -39,9 +40,9 @@ def programs(
     """
     children: list[Program] = []
     if role in (Role.ALL, Role.DICOM):
-        children += [
-            _program(f"dicom {n}", dicom.run, settings, dicom_sockets) for n in range(1, settings.dicom_workers + 1)
-        ]
+        for n in range(1, settings.dicom_workers + 1):
+            serve_dicom: _Run = partial(dicom.run, tls_sockets=dicom_tls_sockets, is_first=n == 1)
+            children.append(_program(f"dicom {n}", serve_dicom, settings, [*dicom_sockets, *dicom_tls_sockets]))
     if role in (Role.ALL, Role.WEB):
         # The web framework is not known here: what serves the web is found by name.
         web = import_module("viewer_api.worker")

@@ -3,7 +3,7 @@
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pynetdicom.dimse_primitives import C_FIND
 
@@ -12,19 +12,46 @@ from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.dimse.service import Services
 from pacs_gateway.gateway import Gateway, open_gateway
+from pacs_gateway.roles.certificate_watch import watch_certificates
 
 # An association that waits for its disk must not then wait 5 ms for the batch writer to let go of the interpreter.
 _SWITCH_INTERVAL_S = 0.0005
 
 
-def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
-    """Serve associations on inherited listening sockets until `stop` is set."""
+def run(
+    config: GatewayConfig,
+    stop: threading.Event,
+    sockets: Sequence[socket.socket],
+    *,
+    tls_sockets: Collection[socket.socket] = (),
+    is_first: bool = True,
+) -> None:
+    """Serve associations on inherited listening sockets until `stop` is set.
+
+    Parameters
+    ----------
+    tls_sockets
+        Those of `sockets` on which callers speak TLS.
+    is_first
+        Whether this is the one of its siblings that says when a certificate is about to expire.
+    """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with open_gateway(config) as gateway:
         gateway.access.devices.load()
-        server = DicomServer(config.dimse, gateway.archive.ingest, gateway.access.devices, sockets, _services(gateway))
+        plain = [sock for sock in sockets if sock not in tls_sockets]
+        server = DicomServer(
+            config.dimse,
+            gateway.archive.ingest,
+            gateway.access.devices,
+            plain,
+            _services(gateway),
+            tls_sockets=list(tls_sockets),
+        )
         waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)
         waiting.start()
+        if config.dimse.tls is not None and is_first:
+            arguments = (config.dimse.tls, stop)
+            threading.Thread(target=watch_certificates, args=arguments, name="certificates", daemon=True).start()
         # In the main thread, so that a server that cannot go on ends the process and the supervisor starts another.
         server.serve()
 

@@ -233,3 +233,39 @@ def test_the_cache_has_a_limit_or_there_is_none(limit: str, kept: int | None) ->
 def test_success_may_have_to_wait_for_the_object_store() -> None:
     assert not composed().archive.is_object_first
     assert composed(PACS_ACK="object").archive.is_object_first
+
+
+def test_tls_is_on_with_a_certificate_and_then_plain_calls_come_from_here_alone(tmp_path: Path) -> None:
+    def of(**environment: str) -> GatewayConfig:
+        return compose(load_settings(flags={"data_dir": tmp_path}, environment=environment).settings)
+
+    plain, here, there = of(), parse_address("127.0.0.1"), parse_address("10.0.0.1")
+    assert plain.dimse.tls is None
+    assert plain.dimse.plain_networks.contain(there)
+    files = {"PACS_DICOM_TLS_CERT": "/c.pem", "PACS_DICOM_TLS_KEY": "/k.pem"}
+    secure = of(**files)
+    assert secure.dimse.tls is not None
+    assert (secure.dimse.tls.certificate, secure.dimse.tls.ca, secure.dicom_tls_port) == (Path("/c.pem"), None, 2762)
+    assert secure.dimse.plain_networks.contain(here)
+    assert not secure.dimse.plain_networks.contain(there)
+    mixed = of(**files, PACS_DICOM_TLS_CA="/a.pem", PACS_DICOM_PLAIN_NETWORKS="10.0.0.0/24")
+    assert mixed.dimse.tls is not None
+    assert mixed.dimse.tls.ca == Path("/a.pem")
+    assert mixed.dimse.plain_networks.contain(there)
+    assert not mixed.dimse.plain_networks.contain(here)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"PACS_DICOM_TLS_KEY": "/k.pem"}, "PACS_DICOM_TLS_CERT"),
+        ({"PACS_DICOM_TLS_CA": "/a.pem"}, "PACS_DICOM_TLS_CERT"),
+        ({"PACS_DICOM_TLS_CERT": "/c.pem"}, "PACS_DICOM_TLS_KEY"),
+        ({"PACS_DICOM_PLAIN_NETWORKS": "host"}, "PACS_DICOM_PLAIN_NETWORKS"),
+        ({"PACS_DICOM_PLAIN_NETWORKS": "10.0.0.1/24"}, "PACS_DICOM_PLAIN_NETWORKS"),
+    ],
+)
+def test_half_of_tls_is_refused(tmp_path: Path, environment: dict[str, str], named: str) -> None:
+    settings = load_settings(flags={"data_dir": tmp_path}, environment=environment).settings
+    with pytest.raises(ConfigurationError, match=named):
+        compose(settings)

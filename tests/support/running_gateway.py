@@ -25,7 +25,7 @@ START_DEADLINE_S = 60.0
 _END_DEADLINE_S = 60.0
 _CLI_DEADLINE_S = 120.0
 _ROLES = frozenset({"dicom", "web", "node", "shipper", "worker"})
-_PORT = re.compile(r"^(DICOM|Web) .*:(\d+)/?$", re.MULTILINE)
+_PORT = re.compile(r"^(DICOM|TLS|Web) .*:(\d+)/?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class RunningGateway:
         self.folder = folder
         self.data_dir = folder / "data"
         self.log = folder / "gateway.log"
-        self.dicom_port = self.web_port = 0
+        self.dicom_port = self.dicom_tls_port = self.web_port = 0
         self._launcher = launcher
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
         self._environment |= {
@@ -182,9 +182,10 @@ class RunningGateway:
         if (status := self._process.poll()) is not None:
             raise AssertionError(f"the gateway ended with {status}: {self.log.read_text()[-2000:]}")
         ports = dict(_PORT.findall(output.read_text(encoding="utf-8")))
-        if len(ports) < 2:
+        if "Web" not in ports:
             return False
         self.dicom_port, self.web_port = int(ports["DICOM"]), int(ports["Web"])
+        self.dicom_tls_port = int(ports.get("TLS", 0))
         return True
 
 

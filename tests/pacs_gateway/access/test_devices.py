@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from pacs_gateway.errors import ConfigurationError, ConflictError, InputError, N
 from tests.pacs_gateway.access.doubles import OPERATOR, LeavingDatabase, MovedClock, NameService, trail
 
 CT1 = NewDevice("CT1", "LOCAL", called="PACSGW", networks=Networks.parse("192.0.2.0/28"))
-RIGHT = {"calling": "CT1", "called": "PACSGW", "address": "192.0.2.1"}
+RIGHT: dict[str, Any] = {"calling": "CT1", "called": "PACSGW", "address": "192.0.2.1"}
 WRONG_CALLING = ["ct1", "CT2", "", "CT1\\", "CT1\0", "C T1", "CT1" * 6, "CT1\n", "ＣＴ1", "*", "CT%"]
 WRONG_CALLED = ["pacsgw", "OTHER", "", "PACSGW\\", "ANY", "*", "PACSGW2"]
 WRONG_ADDRESS = ["192.0.2.16", "10.0.0.1", "::1", "127.0.0.1", "", "not an address", "::192.0.2.1", "2001:db8::1"]
@@ -27,7 +28,7 @@ def networks(text: str) -> Networks:
     return Networks.parse(text)
 
 
-def identified(devices: Devices, **changed: str) -> bool:
+def identified(devices: Devices, **changed: object) -> bool:
     return devices.identify(**{**RIGHT, **changed}) is not None
 
 

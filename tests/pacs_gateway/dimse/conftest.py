@@ -29,6 +29,7 @@ class Running:
     server: DicomServer
     port: int
     thread: threading.Thread
+    tls_port: int = 0
     ingest: MemoryIngest = field(default_factory=MemoryIngest)
     devices: MemoryDevices = field(default_factory=MemoryDevices)
 
@@ -39,24 +40,30 @@ Serve = Callable[..., Running]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start servers with other limits; all are stopped at the end."""
-    started: list[tuple[Running, socket.socket]] = []
+    started: list[Running] = []
+    sockets: list[socket.socket] = []
 
-    def start(**limits: object) -> Running:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    def start(*, send_buffer: int = 0, **limits: object) -> Running:
+        plain, tls = (socket.create_server(("127.0.0.1", 0), backlog=256) for _ in range(2))
+        sockets.extend((plain, tls))
+        if send_buffer:
+            tls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         ingest, devices = MemoryIngest(), MemoryDevices()
-        server = DicomServer(replace(CONFIG, **limits), ingest, devices, [listener])  # type: ignore[arg-type]
+        server = DicomServer(replace(CONFIG, **limits), ingest, devices, [plain], tls_sockets=[tls])  # type: ignore[arg-type]
         thread = threading.Thread(target=server.serve, daemon=True)
         thread.start()
-        running = Running(server, listener.getsockname()[1], thread, ingest, devices)
-        started.append((running, listener))
+        ports = (sock.getsockname()[1] for sock in (plain, tls))
+        running = Running(server, next(ports), thread, next(ports), ingest, devices)
+        started.append(running)
         return running
 
     yield start
-    for running, listener in started:
+    for running in started:
         running.server.stop(grace_s=0)
         running.thread.join(10)
-        listener.close()
         assert not running.thread.is_alive()
+    for sock in sockets:
+        sock.close()
 
 
 @pytest.fixture

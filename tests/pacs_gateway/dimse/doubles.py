@@ -8,6 +8,7 @@ from io import BytesIO
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
+from pacs_gateway.access.certificates import Certificate
 from pacs_gateway.domain.instance import Origin
 from pacs_gateway.domain.uids import check_uid
 from pacs_gateway.errors import CapacityError, GatewayError, MismatchError
@@ -135,12 +136,19 @@ class MemoryDevices:
     failure: GatewayError | None = None
     rejections: list[dict[str, str]] = field(default_factory=list)
 
-    def identify(self, *, calling: str, called: str, address: str) -> DeviceEntry | None:
+    def identify(
+        self, *, calling: str, called: str, address: str, certificate: Certificate | None
+    ) -> DeviceEntry | None:
         if self.failure is not None:
             raise self.failure
         if self.known is None:
             return DeviceEntry(calling, idle_s=self.idle_s)
         return self.known.get(calling)
 
-    def record_rejection(self, *, calling: str, called: str, address: str, reason: str) -> None:
+    def record_rejection(
+        self, *, calling: str, called: str, address: str, reason: str, certificate: Certificate | None
+    ) -> None:
         self.rejections.append({"calling": calling, "called": called, "address": address, "reason": reason})
+
+    def record_refusal(self, address: str, reason: str) -> None:
+        self.rejections.append({"calling": "", "called": "", "address": address, "reason": reason})

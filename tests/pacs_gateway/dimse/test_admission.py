@@ -2,6 +2,7 @@
 
 import pytest
 
+from pacs_gateway.access.certificates import Certificate
 from pacs_gateway.dimse.admission import Admission, parse_title, plain_address
 from pacs_gateway.dimse.pdu import CONGESTED, LIMIT_EXCEEDED, REJECTED, PduError, pad_titles
 from pacs_gateway.dimse.places import Places
@@ -70,7 +71,9 @@ def test_a_device_has_only_so_many_associations_at_once() -> None:
 
 def test_a_fault_of_ours_is_no_reason_to_reject_for_good() -> None:
     class Broken(MemoryDevices):
-        def identify(self, *, calling: str, called: str, address: str) -> DeviceEntry | None:
+        def identify(
+            self, *, calling: str, called: str, address: str, certificate: Certificate | None
+        ) -> DeviceEntry | None:
             raise ZeroDivisionError
 
     assert admitting(Broken()).admit(associate_rq(), "10.0.0.7") == CONGESTED

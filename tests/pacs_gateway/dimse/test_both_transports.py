@@ -21,7 +21,7 @@ from pynetdicom.transport import AddressInformation
 from pacs_gateway.dimse.acceptor import AcceptedAssociation, Shared
 from pacs_gateway.dimse.admission import Admission
 from pacs_gateway.dimse.association import GatewayAssociation
-from pacs_gateway.dimse.listener import Connection, Door
+from pacs_gateway.dimse.listener import Connection, Door, Listeners
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, SERVICES, ContextTable, Offer
 from pacs_gateway.dimse.places import Places
 from pacs_gateway.dimse.transport import GatewaySocket
@@ -126,7 +126,7 @@ def ours(scp: Scp) -> Iterator[int]:
             accepted.append(association)
             association.start()
 
-        door = Door(CONFIG, [listener], stop, enter)
+        door = Door(CONFIG, Listeners([listener]), stop, enter, MemoryDevices().record_refusal)
         thread = threading.Thread(target=door.run)
         thread.start()
         try:

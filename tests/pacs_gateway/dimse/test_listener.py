@@ -8,16 +8,17 @@ from contextlib import ExitStack
 import pytest
 
 from pacs_gateway.dimse import listener
-from pacs_gateway.dimse.listener import Connection, Door
+from pacs_gateway.dimse.listener import Connection, Door, Listeners
 from pacs_gateway.dimse.wire import StopSignal
 from tests.pacs_gateway.dimse.conftest import CONFIG
+from tests.pacs_gateway.dimse.doubles import MemoryDevices
 from tests.support.scripted_peer import ScriptedPeer, associate_rq
 from tests.support.waiting import wait_until
 
 
 def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_slept_over(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = StopSignal()
-    door = Door(CONFIG, [], stop, lambda _connection: None)
+    door = Door(CONFIG, Listeners([]), stop, lambda _connection: None, MemoryDevices().record_refusal)
     door._paused_until = 100.0
     clock: Iterator[float] = iter([99.999, 100.001, 100.002])
     monkeypatch.setattr(listener, "monotonic", lambda: next(clock))
@@ -32,7 +33,7 @@ def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_slept_over(monk
 
 def test_the_lead_that_siblings_get_grows_with_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = StopSignal()
-    door = Door(CONFIG, [], stop, lambda _connection: None)
+    door = Door(CONFIG, Listeners([]), stop, lambda _connection: None, MemoryDevices().record_refusal)
     monkeypatch.setattr(listener, "monotonic", lambda: 100.0)
     assert not door._gives_lead()
     for n_associations, lead_s in ((1, 0.001), (3, 0.003), (40, 0.005)):
@@ -52,7 +53,7 @@ def test_processes_that_share_a_listener_share_the_associations() -> None:
         threads = []
         for connections in entered:
             sibling = stack.enter_context(shared.dup())
-            door = Door(CONFIG, [sibling], stop, connections.append)
+            door = Door(CONFIG, Listeners([sibling]), stop, connections.append, MemoryDevices().record_refusal)
             threads.append(threading.Thread(target=door.run))
             threads[-1].start()
         try:
