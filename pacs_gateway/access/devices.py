@@ -111,6 +111,24 @@ class Devices:
             return replace(found, rights=ALL_RIGHTS) if found else self._stranger(calling)
         return found
 
+    def destination(self, ae_title: str, *, called: str) -> Device | None:
+        """Return the device to send to under `ae_title`, or None when none with a HOST PORT is registered.
+
+        Parameters
+        ----------
+        called
+            The gateway's title that it will be called from. Where several devices share the title, the one meant
+            for that of the gateway's comes first, then the one meant for all.
+
+        Raises
+        ------
+        UnavailableError
+            The database is away and has not been read for a day.
+        """
+        same_title = self._roster.get().by_title.get(strip_padding(ae_title), ())
+        reachable = [known for known in same_title if known.port is not None]
+        return min(reachable, key=lambda known: (known.called != called, known.called != ""), default=None)
+
     def record_rejection(
         self, *, calling: str, called: str, address: str, reason: str = "", certificate: Certificate | None = None
     ) -> None:

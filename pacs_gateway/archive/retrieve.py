@@ -5,23 +5,40 @@ Everything asks for a scope: what belongs to a facility the caller may not see d
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from pydicom import Dataset
-from sqlalchemy import ColumnElement, Select, false, func, select
+from sqlalchemy import Column, ColumnElement, FromClause, Select, false, func, select
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
 from pacs_gateway.archive.metadata import bulk_value, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.schema.archive import instance, series, study
+from pacs_gateway.database.schema.archive import instance, patient, series, study
+from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import NotFoundError
 
 _CHUNK_BYTES = 1 << 20
 _LAST_NUMBER = 2**31 - 1
+_ORDER = (
+    func.coalesce(series.c.series_number, _LAST_NUMBER),
+    series.c.series_uid,
+    func.coalesce(instance.c.instance_number, _LAST_NUMBER),
+    instance.c.sop_uid,
+)
+_KEY_COLUMNS: Mapping[Level, Column[str]] = MappingProxyType(
+    {
+        Level.PATIENT: patient.c.patient_id,
+        Level.STUDY: study.c.study_uid,
+        Level.SERIES: series.c.series_uid,
+        Level.IMAGE: instance.c.sop_uid,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +77,22 @@ class Retrieve:
         NotFoundError
             Nothing is there for this caller.
         """
-        statement = (
-            select(*COLUMNS)
-            .select_from(SOURCE)
-            .where(instance.c.state == "current", *_within(scope, study_uid, series_uid, sop_uid))
-            .order_by(
-                func.coalesce(series.c.series_number, _LAST_NUMBER),
-                series.c.series_uid,
-                func.coalesce(instance.c.instance_number, _LAST_NUMBER),
-                instance.c.sop_uid,
-            )
-        )
-        with self._database.read() as connection:
-            found = tuple(stored_instance(row) for row in connection.execute(statement))
-        if not found:
+        statement = _current(SOURCE).where(*_within(scope, study_uid, series_uid, sop_uid)).order_by(*_ORDER)
+        if not (found := self._instances(statement)):
             raise NotFoundError("no such study, series or instance")
         return found
+
+    def by_keys(self, scope: Scope, keys: Mapping[Level, Sequence[str]]) -> tuple[StoredInstance, ...]:
+        """Return the current instances that have one of the unique keys of each level given, study by study.
+
+        An empty Patient ID means the patients that have none.
+        """
+        if not keys:
+            return ()
+        conditions = [_KEY_COLUMNS[level].in_(values) for level, values in keys.items()]
+        source = SOURCE.join(patient, patient.c.id == study.c.patient_key) if Level.PATIENT in keys else SOURCE
+        statement = _current(source).where(*conditions, *_visible(scope))
+        return self._instances(statement.order_by(study.c.study_uid, *_ORDER))
 
     def read(self, stored: StoredInstance, offset: int, length: int) -> bytes:
         """Return `length` bytes of the stored file from `offset`."""
@@ -174,6 +191,10 @@ class Retrieve:
                 continue
         raise NotFoundError("no image to show")
 
+    def _instances(self, statement: Select[*tuple[Any, ...]]) -> tuple[StoredInstance, ...]:
+        with self._database.read() as connection:
+            return tuple(stored_instance(row) for row in connection.execute(statement))
+
     def _series_keys(self, scope: Scope, study_uid: str, series_uid: str | None) -> list[int]:
         statement: Select[int] = (
             select(series.c.id)
@@ -193,10 +214,18 @@ def part10_head(stored: StoredInstance) -> bytes:
     return encode_head(FileMeta(stored.sop_class_uid, stored.sop_uid, stored.transfer_syntax_uid))
 
 
+def _current(source: FromClause) -> Select[*tuple[Any, ...]]:
+    return select(*COLUMNS).select_from(source).where(instance.c.state == "current")
+
+
+def _visible(scope: Scope) -> list[ColumnElement[bool]]:
+    if scope.facilities is None:
+        return []
+    return [study.c.facility.in_(sorted(scope.facilities)) if scope.facilities else false()]
+
+
 def _within(scope: Scope, study_uid: str, series_uid: str | None, sop_uid: str | None) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [study.c.study_uid == study_uid]
-    if scope.facilities is not None:
-        conditions.append(study.c.facility.in_(sorted(scope.facilities)) if scope.facilities else false())
+    conditions = [study.c.study_uid == study_uid, *_visible(scope)]
     if series_uid is not None:
         conditions.append(series.c.series_uid == series_uid)
     if sop_uid is not None:

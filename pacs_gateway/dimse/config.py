@@ -37,6 +37,8 @@ class DimseConfig:
     """Silence within a message ends the association; below 1 KiB/s this time is used up as well."""
     connect_s: float = 10.0
     """A connection of ours stands this long after we began to ask for it, TLS included."""
+    max_suboperations: int = 8
+    """Objects that C-MOVE and C-GET send at the same time; who wants more waits, by priority."""
     half_open_per_address: int = 8
     """Connections of one address without a complete A-ASSOCIATE-RQ, before the oldest makes room."""
     half_open_total: int = 200

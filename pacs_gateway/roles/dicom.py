@@ -5,12 +5,17 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 
-from pynetdicom.dimse_primitives import C_FIND
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 
+from pacs_gateway.archive.egress import Egress
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.dimse.find import FindService
+from pacs_gateway.dimse.get import GetService
+from pacs_gateway.dimse.move import MoveService
+from pacs_gateway.dimse.retrieval import Retrieve
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.dimse.service import Services
+from pacs_gateway.dimse.turns import Turns
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.roles.certificate_watch import watch_certificates
 
@@ -44,7 +49,7 @@ def run(
             gateway.archive.ingest,
             gateway.access.devices,
             plain,
-            _services(gateway),
+            dicom_services(gateway),
             tls_sockets=list(tls_sockets),
         )
         waiting = threading.Thread(target=_stop_server, args=(server, stop), name="dicom-stop", daemon=True)
@@ -56,9 +61,15 @@ def run(
         server.serve()
 
 
-def _services(gateway: Gateway) -> Services:
+def dicom_services(gateway: Gateway) -> Services:
     """Return what is served besides C-ECHO and C-STORE."""
-    return {C_FIND: FindService(gateway.archive.search)}
+    config = gateway.config.dimse
+    retrieve = Retrieve(Egress(gateway.archive.retrieve), Turns(config.max_suboperations))
+    return {
+        C_FIND: FindService(gateway.archive.search),
+        C_MOVE: MoveService(retrieve, gateway.access.devices, config),
+        C_GET: GetService(retrieve),
+    }
 
 
 def _stop_server(server: DicomServer, stop: threading.Event) -> None:

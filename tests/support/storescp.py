@@ -23,6 +23,7 @@ class StoreScp:
     ae_title: str
     port: int
     folder: Path
+    process: subprocess.Popen[bytes]
 
     def received(self) -> dict[str, Path]:
         """Return the files by SOP Instance UID."""
@@ -30,16 +31,19 @@ class StoreScp:
 
 
 @contextmanager
-def storescp(folder: Path, *, ae_title: str = "STORESCP", options: Sequence[str] = EVERY_SYNTAX) -> Iterator[StoreScp]:
-    """Run a destination that writes into `folder`."""
+def storescp(
+    folder: Path, *, ae_title: str = "STORESCP", options: Sequence[str] = EVERY_SYNTAX, is_forking: bool = True
+) -> Iterator[StoreScp]:
+    """Run a destination that writes into `folder`; without forking it serves one association after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    # Without a fork each association is served after the other; "+B" keeps the data set as it came.
-    command = ["storescp", "--fork", "-aet", ae_title, "+B", *options, "-od", str(folder), str(port)]
+    mode = "--fork" if is_forking else "--single-process"
+    # "+B" keeps the data set as it came.
+    command = ["storescp", mode, "-aet", ae_title, "+B", *options, "-od", str(folder), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _listens(port), _DEADLINE_S, "storescp to listen")
-        yield StoreScp(ae_title, port, folder)
+        yield StoreScp(ae_title, port, folder, process)
     finally:
         process.terminate()
         process.wait(_DEADLINE_S)

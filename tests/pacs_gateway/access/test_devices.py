@@ -379,3 +379,23 @@ def test_access_closes_with_its_block(database: Database) -> None:
         access.devices.record_rejection(**RIGHT)
     assert [one.calling for one in access.devices.rejected()] == ["CT1"]
     assert ip_address(access.devices.rejected()[0].address) == ip_address("192.0.2.1")
+
+
+def test_a_destination_is_the_entry_that_knows_us_by_the_title_we_call_with(
+    open_with: Callable[[AccessConfig], Access],
+) -> None:
+    devices = open_with(AccessConfig(ae_titles=("PACSGW", "PACS2"))).devices
+    devices.add(NewDevice("WS", "LOCAL", host="192.0.2.1", port=104), by=OPERATOR)
+    devices.add(NewDevice("WS", "LOCAL", host="192.0.2.2", port=105, called="PACS2"), by=OPERATOR)
+
+    ports = [getattr(devices.destination("WS ", called=called), "port", None) for called in ("PACSGW", "PACS2")]
+
+    assert ports == [104, 105]
+
+
+def test_a_destination_has_an_address(access: Access) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+
+    assert access.devices.destination("CT1", called="PACSGW") is None
+    assert access.devices.destination("NOBODY", called="PACSGW") is None
+    assert access.devices.destination("", called="PACSGW") is None

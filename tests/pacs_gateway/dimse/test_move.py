@@ -1,0 +1,299 @@
+"""C-MOVE: what goes where, what the requester is told at every step, and how it ends when something is in the way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+from pacs_gateway.access.device import Right
+from pacs_gateway.dimse.negotiation import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE
+from tests.pacs_gateway.dimse.retrieving import (
+    CLIENT,
+    DESTINATION,
+    Served,
+    Storage,
+    associated,
+    destination,
+    identifier,
+    move,
+    put_study,
+    responses,
+    served_gateway,
+)
+from tests.support.builders import Identity, encode, image, uid
+from tests.support.gateways import put
+from tests.support.ports import free_port
+from tests.support.storescp import storescp
+
+PENDING, SUCCESS, WARNING, ALL_FAILED, CANCELLED = 0xFF00, 0x0000, 0xB000, 0xA702, 0xFE00
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with served_gateway(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+def target(served: Served) -> Iterator[Storage]:
+    """A registered destination that takes CT images in explicit little endian."""
+    storage = Storage()
+    with destination(storage) as port:
+        served.register(DESTINATION, port)
+        yield storage
+
+
+def test_a_study_arrives_as_it_is_stored(served: Served, target: Storage) -> None:
+    uids = put_study(served.gateway, 3)
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == SUCCESS
+    assert target.uids == uids
+    originals = [encode(image(Identity(instance=n))) for n in (1, 2, 3)]
+    assert [one.data for one in target.received] == originals
+    assert {one.transfer_syntax for one in target.received} == {ExplicitVRLittleEndian}
+
+
+def test_counts_are_right_at_every_step(served: Served, target: Storage) -> None:
+    uids = put_study(served.gateway, 5)
+    statuses = {uids[1]: 0xA700, uids[3]: 0xB007}
+    target.answer = lambda sop_uid: statuses.get(sop_uid, 0)
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert [answer.status for answer in answers] == [PENDING] * 5 + [WARNING]
+    assert [answer.counts for answer in answers] == [
+        (4, 1, 0, 0),
+        (3, 1, 1, 0),
+        (2, 2, 1, 0),
+        (1, 2, 1, 1),
+        (0, 3, 1, 1),
+        (None, 3, 1, 1),
+    ]
+    assert answers[-1].failed_uids == [uids[1]]
+    assert not any(answer.failed_uids for answer in answers[:-1])
+
+
+def test_nothing_found_is_a_success_of_nothing(served: Served, target: Storage) -> None:
+    answers = move(served, identifier(StudyInstanceUID=uid(99)))
+
+    assert [(answer.status, answer.counts) for answer in answers] == [(SUCCESS, (None, 0, 0, 0))]
+    assert target.titles == []
+
+
+def test_the_destination_is_told_on_whose_behalf(served: Served, target: Storage) -> None:
+    put_study(served.gateway, 2)
+
+    move(served, identifier(StudyInstanceUID=uid(1)), priority=1)
+
+    assert target.titles == [("PACSGW", DESTINATION)]
+    assert {one.originator for one in target.received} == {(CLIENT, 7)}
+    assert {one.priority for one in target.received} == {1}
+    assert len({one.message_id for one in target.received}) == 2
+
+
+def test_the_destination_is_called_by_the_title_that_was_called(tmp_path: Path) -> None:
+    storage = Storage()
+    with served_gateway(tmp_path, ae_title="PACSGW,SECOND") as served, destination(storage) as port:
+        served.register(DESTINATION, port)
+        put_study(served.gateway, 1)
+
+        answers = move(served, identifier(StudyInstanceUID=uid(1)), called="SECOND")
+
+        assert answers[-1].status == SUCCESS
+        assert storage.titles == [("SECOND", DESTINATION)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"StudyInstanceUID": uid(1)}, [uid(1, s, n) for s in (1, 2) for n in (1, 2)]),
+        ({"StudyInstanceUID": [uid(1), uid(2)]}, [uid(t, s, n) for t in (1, 2) for s in (1, 2) for n in (1, 2)]),
+        ({"StudyInstanceUID": uid(1), "SeriesInstanceUID": uid(1, 2)}, [uid(1, 2, 1), uid(1, 2, 2)]),
+        (
+            {
+                "StudyInstanceUID": uid(1),
+                "SeriesInstanceUID": uid(1, 2),
+                "SOPInstanceUID": [uid(1, 2, 2), uid(1, 1, 1)],
+            },
+            [uid(1, 2, 2)],
+        ),
+    ],
+    ids=["study", "studies", "series", "image"],
+)
+def test_study_root_at_every_level(
+    served: Served, target: Storage, keys: dict[str, str | list[str]], expected: list[str]
+) -> None:
+    for study in (1, 2):
+        put_study(served.gateway, 2, study=study, n_series=2)
+
+    answers = move(served, identifier(**keys))
+
+    assert answers[-1].status == SUCCESS
+    assert target.uids == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "n_expected"),
+    [
+        ({"PatientID": "BN0001"}, 4),
+        ({"PatientID": "BN0001", "StudyInstanceUID": uid(1)}, 2),
+        ({"PatientID": "BN0002", "StudyInstanceUID": uid(1)}, 0),
+    ],
+    ids=["patient", "study", "study-of-another"],
+)
+def test_patient_root(served: Served, target: Storage, keys: dict[str, str | list[str]], n_expected: int) -> None:
+    for study in (1, 2):
+        put_study(served.gateway, 2, study=study)
+    put(served.gateway, image(Identity(study=3, patient_id="BN0002")))
+
+    answers = move(served, identifier(**keys), model=PATIENT_ROOT_MOVE)
+
+    assert answers[-1].status == SUCCESS
+    assert len(target.uids) == n_expected
+
+
+def test_a_missing_key_above_is_refused_unless_relational(served: Served, target: Storage) -> None:
+    put_study(served.gateway, 2)
+    wanted = identifier(SOPInstanceUID=uid(1, 1, 2))
+
+    refused = move(served, wanted)
+    answered = move(served, wanted, is_relational=True)
+
+    assert [answer.status for answer in refused] == [0xA900]
+    assert answered[-1].status == SUCCESS
+    assert target.uids == [uid(1, 1, 2)]
+
+
+def test_an_unknown_destination_is_named(served: Served) -> None:
+    put_study(served.gateway, 1)
+    served.register("NOWHERE")
+
+    unknown = move(served, identifier(StudyInstanceUID=uid(1)), to="NOBODY")
+    without_address = move(served, identifier(StudyInstanceUID=uid(1)), to="NOWHERE")
+
+    assert [answer.status for answer in unknown + without_address] == [0xA801, 0xA801]
+
+
+def test_a_destination_that_cannot_be_reached_fails_everything(served: Served) -> None:
+    uids = put_study(served.gateway, 3)
+    served.register(DESTINATION, free_port())
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == ALL_FAILED
+    assert answers[-1].counts == (None, 0, 3, 0)
+    assert answers[-1].failed_uids == uids
+    assert answers[-1].comment == "the destination cannot be reached"
+
+
+def test_a_destination_that_rejects_us_fails_everything(served: Served) -> None:
+    uids = put_study(served.gateway, 2)
+    storage = Storage()
+    with destination(storage, contexts={MRImageStorage: [ExplicitVRLittleEndian]}) as port:
+        served.register(DESTINATION, port)
+
+        answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == ALL_FAILED
+    assert answers[-1].failed_uids == uids
+
+
+def test_what_the_destination_does_not_take_fails_alone(served: Served, target: Storage) -> None:
+    taken = put_study(served.gateway, 2)
+    put(served.gateway, image(Identity(series=2, extra={"SOPClassUID": MRImageStorage, "Modality": "MR"})))
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == WARNING
+    assert answers[-1].failed_uids == [uid(1, 2, 1)]
+    assert target.uids == taken
+
+
+def test_where_the_destination_breaks_off_the_rest_goes_on_another_association(served: Served, target: Storage) -> None:
+    uids = put_study(served.gateway, 5)
+    target.aborts_at = {uids[2]}
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == WARNING
+    assert answers[-1].counts == (None, 4, 1, 0)
+    assert answers[-1].failed_uids == [uids[2]]
+    assert len(target.titles) == 2
+
+
+def test_a_destination_that_takes_nothing_is_not_asked_for_ever(served: Served, target: Storage) -> None:
+    uids = put_study(served.gateway, 8)
+    target.aborts_at = uids
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == ALL_FAILED
+    assert answers[-1].failed_uids == uids
+    assert len(target.titles) == 3
+
+
+@pytest.mark.peer("dcmtk")
+def test_a_destination_that_is_killed_ends_it_cleanly(served: Served, tmp_path: Path) -> None:
+    n_images = 200
+    put_study(served.gateway, n_images)
+    with storescp(tmp_path / "received", ae_title=DESTINATION, is_forking=False) as scp:
+        served.register(DESTINATION, scp.port)
+        with associated(served, STUDY_ROOT_MOVE) as assoc:
+            answers = responses(assoc.send_c_move(identifier(StudyInstanceUID=uid(1)), DESTINATION, STUDY_ROOT_MOVE))
+            seen = [next(answers)]
+            scp.process.kill()
+            seen += answers
+
+    remaining, completed, failed, warned = seen[-1].counts
+    assert seen[-1].status == WARNING
+    assert (remaining, warned) == (None, 0)
+    assert completed
+    assert failed
+    assert completed + failed == n_images
+    assert len(seen[-1].failed_uids) == failed
+
+
+def test_cancel_stops_after_the_object_under_way(served: Served, target: Storage) -> None:
+    put_study(served.gateway, 20)
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)), cancel_after=3)
+
+    final = answers[-1]
+    assert final.status == CANCELLED
+    remaining, completed, failed, warned = final.counts
+    assert (failed, warned) == (0, 0)
+    assert completed == len(target.uids)
+    assert remaining == 20 - len(target.uids)
+    assert remaining
+
+
+def test_what_another_facility_owns_does_not_exist(served: Served, target: Storage) -> None:
+    put_study(served.gateway, 1)
+    served.register("ELSEWHERE", facility="OTHER")
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)), calling="ELSEWHERE")
+
+    assert [(answer.status, answer.counts) for answer in answers] == [(SUCCESS, (None, 0, 0, 0))]
+    assert target.uids == []
+
+
+def test_a_destination_of_another_facility_gets_nothing(served: Served) -> None:
+    put_study(served.gateway, 2)
+    storage = Storage()
+    with destination(storage) as port:
+        served.register(DESTINATION, port, facility="OTHER")
+
+        answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert [answer.status for answer in answers] == [0x0124]
+    assert storage.titles == []
+
+
+def test_who_has_no_right_gets_no_context(served: Served, target: Storage) -> None:
+    served.register("MODALITY", rights=frozenset({Right.ECHO, Right.STORE}))
+
+    with pytest.raises(AssertionError):
+        move(served, identifier(StudyInstanceUID=uid(1)), calling="MODALITY")
