@@ -98,6 +98,7 @@ class Devices(Protocol):
     def record_refusal(self, address: str, reason: str) -> None:
         """Keep a connection that ended before its caller said who it is; never waits."""
 
+
 class Destination(Device, Protocol):
     """A device that can be called."""
 
