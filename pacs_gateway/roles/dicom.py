@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 
-from pacs_gateway.archive.egress import Egress
+from pacs_gateway.archive.as_stored import AsStored
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.get import GetService
@@ -64,7 +64,7 @@ def run(
 def dicom_services(gateway: Gateway) -> Services:
     """Return what is served besides C-ECHO and C-STORE."""
     config = gateway.config.dimse
-    retrieve = Retrieve(Egress(gateway.archive.retrieve), Turns(config.max_suboperations))
+    retrieve = Retrieve(AsStored(gateway.archive.retrieve), Turns(config.max_suboperations))
     return {
         C_FIND: FindService(gateway.archive.search),
         C_MOVE: MoveService(retrieve, gateway.access.devices, config),

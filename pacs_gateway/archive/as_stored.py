@@ -8,7 +8,7 @@ from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.levels import Level
 
 
-class Egress:
+class AsStored:
     """Gives instances out as they are stored."""
 
     def __init__(self, retrieve: Retrieve) -> None:
