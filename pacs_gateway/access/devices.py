@@ -212,10 +212,13 @@ class Devices:
         NotFoundError
             No such caller was turned away.
         ConflictError
-            It called from several addresses, or none of the gateway's titles: letting it in would not help.
+            It called from several addresses, or none of the gateway's titles, or is let in already: something else
+            keeps it out.
         """
         caller = self._choose(calling, address)
         title, where = check_ae_title(caller.calling), parse_address(caller.address)
+        if self._find(title, caller.called, where) is not None:
+            raise ConflictError(f"{title} may call from {where} already; it was turned away: {caller.reason}")
 
         def let_in(connection: Connection) -> Device:
             row = find_device(connection, title, caller.called, lock=True) or find_device(
@@ -320,17 +323,18 @@ class Devices:
         if not placed:
             return f"may call {' or '.join(sorted(one.called for one in known))} only"
         if where is None or self._find(calling, called, where) is None:
-            return f"known, but not at this address: {'; '.join(self._place(one) for one in placed)}"
+            return f"known, but from another address than {' or '.join(self._place(one) for one in placed)}"
         if certificate is None:
             return "called without the TLS certificate it is bound to"
         return f"its TLS certificate is not one it is bound to: {certificate.fingerprint}"
 
     def _place(self, known: Device) -> str:
-        networks = known.networks
-        if not networks.is_host:
-            return str(networks)
-        addresses = ",".join(sorted(map(str, self._hosts.addresses(known.host))))
-        return f"{networks}, and {known.host} is {addresses or 'a name without an address now'}"
+        ranges = [str(network) for network in known.networks.ranges]
+        if not known.networks.is_host:
+            return ", ".join(ranges)
+        addresses = ", ".join(sorted(map(str, self._hosts.addresses(known.host)))) or "no address now"
+        host = known.host if known.host == addresses else f"{known.host} ({addresses})"
+        return ", ".join([host, *ranges])
 
     def _choose(self, calling: str, address: str) -> Rejected:
         calling, where = strip_padding(calling), str(parse_address(address)) if address else ""

@@ -20,6 +20,7 @@ from pacs_gateway.access.device_settings import (
     syntax_keyword,
 )
 from pacs_gateway.access.networks import Networks
+from pacs_gateway.access.rejections import Rejected
 from pacs_gateway.cli.context import opened_access
 from pacs_gateway.cli.facts import Facts, print_facts, print_json, print_table
 from pacs_gateway.errors import InputError
@@ -209,19 +210,9 @@ def list_devices(
 ) -> None:
     """List the devices, or who was turned away and why."""
     with opened_access(ctx) as access:
+        rows: list[Facts]
         if rejected:
-            rows: list[Facts] = [
-                {
-                    "calling": one.calling,
-                    "called": one.called,
-                    "address": one.address,
-                    "times": one.n_rejected,
-                    "first": one.first_at,
-                    "last": one.last_at,
-                    "reason": one.reason,
-                }
-                for one in access.devices.rejected()
-            ]
+            rows = [_rejection(one, with_first=as_json) for one in access.devices.rejected()]
         else:
             facts = _facts if as_json else _summary
             rows = [facts(device) for device in access.devices.list()]
@@ -295,6 +286,18 @@ def _summary(device: Device) -> Facts:
         "port": device.port,
         "facility": device.facility,
         "rights": _listed(device.rights),
+    }
+
+
+def _rejection(one: Rejected, *, with_first: bool) -> Facts:
+    times = {"first": one.first_at, "last": one.last_at} if with_first else {"last": one.last_at}
+    return {
+        "calling": one.calling,
+        "called": one.called,
+        "address": one.address,
+        "times": one.n_rejected,
+        **times,
+        "reason": one.reason,
     }
 
 

@@ -105,6 +105,13 @@ class AcceptingAcse(GatewayAcse):
         )
         assoc._accepted_cx = {cast(int, cx.context_id): cx for cx in agreement.contexts if cx.result == 0}
         assoc._rejected_cx = [cx for cx in agreement.contexts if cx.result != 0]
+        if agreement.obstacle:
+            assoc.shared.admission.devices.record_rejection(
+                calling=assoc.device.ae_title,
+                called=request.called_ae_title.strip(" "),
+                address=assoc.address,
+                reason=agreement.obstacle,
+            )
         for role in agreement.roles:
             self.acceptor.add_negotiation_item(role)
         assoc.extended = agreement.extended

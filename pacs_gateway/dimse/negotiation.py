@@ -203,6 +203,20 @@ class Agreement:
     roles: tuple[SCP_SCU_RoleSelectionNegotiation, ...]
     extended: Mapping[str, bytes]
     """Service class application information agreed, by SOP class."""
+    missing_rights: frozenset[str]
+    """Rights for want of which contexts were refused."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing at all was agreed, in words for a technician; empty where something was."""
+        results = {cx.result for cx in self.contexts}
+        if _ACCEPTED in results:
+            return ""
+        if self.missing_rights:
+            return f"let in, but has no right to {', '.join(sorted(self.missing_rights))}"
+        if _TRANSFER_SYNTAXES_NOT_SUPPORTED in results:
+            return "let in, but proposes no transfer syntax that is taken from it"
+        return "let in, but proposes nothing that is offered to it"
 
 
 def choose_syntax(proposed: Iterable[str], known: Mapping[str, int]) -> str | None:
@@ -240,6 +254,7 @@ def negotiate(
     answers: list[PresentationContext] = []
     agreed: dict[UID, SCP_SCU_RoleSelectionNegotiation] = {}
     informed: dict[str, bytes] = {}
+    missing: set[str] = set()
     for proposal in contexts:
         abstract = proposal.abstract_syntax
         if not abstract or not proposal.transfer_syntax:
@@ -256,7 +271,7 @@ def negotiate(
         elif syntax is None:
             answer.result = _TRANSFER_SYNTAXES_NOT_SUPPORTED
         else:
-            _agree_on_roles(answer, offer, roles.get(abstract), device.rights)
+            missing |= _agree_on_roles(answer, offer, roles.get(abstract), device.rights)
             if answer.result == _ACCEPTED and abstract in roles:
                 agreed[abstract] = _role_item(abstract, answer)
             if answer.result == _ACCEPTED and offer.extended and abstract in extended:
@@ -264,16 +279,21 @@ def negotiate(
                 both = zip(extended[abstract], offer.extended, strict=False)
                 informed[str(abstract)] = bytes(asked & offered for asked, offered in both)
         answers.append(answer)
-    return Agreement(tuple(answers), tuple(agreed.values()), informed)
+    return Agreement(tuple(answers), tuple(agreed.values()), informed, frozenset(missing))
 
 
 def _agree_on_roles(
     answer: PresentationContext, offer: Offer, proposed: tuple[bool, bool] | None, rights: AbstractSet[str]
-) -> None:
+) -> set[str]:
+    """Accept a context in the roles the rights allow; return the rights that were missing."""
     wants_scu, wants_scp = proposed or (True, False)
     answer._as_scp = wants_scu and offer.scp_right in rights
     answer._as_scu = wants_scp and offer.scu_right is not None and offer.scu_right in rights
     answer.result = _ACCEPTED if answer.as_scp or answer.as_scu else _USER_REJECTION
+    needed = {offer.scp_right} if wants_scu else set()
+    if wants_scp and offer.scu_right is not None:
+        needed.add(offer.scu_right)
+    return needed - rights
 
 
 def _role_item(abstract: UID, answer: PresentationContext) -> SCP_SCU_RoleSelectionNegotiation:

@@ -74,7 +74,23 @@ def _reason(calling: str, called: str, network: str, spelling: str) -> str:
         return "another AE title than PACS2 or PACSGW: upper and lower case count"
     if calling != "CT1":
         return "not CT1, which is known: upper and lower case count" if calling == "ct1" else "unknown calling AE title"
-    return "may call PACSGW only" if called == "PACS2" else "not at this address: 127.0.1.0/24"
+    return "may call PACSGW only" if called == "PACS2" else "from another address than 127.0.1.0/24"
+
+
+def test_a_known_device_that_may_do_nothing_it_asks_for_is_shown_with_the_reason(
+    strict_gateway: RunningGateway,
+) -> None:
+    strict_gateway.must("device", "add", "RIS", "--network", "127.0.0.0/8", "--rights", "find")
+    wait_until(lambda: answer_to(strict_gateway, "RIS")[0] == 2, _ALLOW_DEADLINE_S, "the device to be known")
+
+    def reasons() -> list[str]:
+        rejected = strict_gateway.facts("device", "list", "--rejected")
+        return [one["reason"] for one in rejected if one["calling"] == "RIS"]
+
+    wait_until(lambda: "let in, but has no right to echo, store" in reasons(), _ALLOW_DEADLINE_S, "the reason")
+
+    strict_gateway.must("device", "change", "RIS", "--rights", "echo")
+    wait_until(lambda: echo(strict_gateway.dicom_port, "-aet", "RIS")[0], _ALLOW_DEADLINE_S, "the right to count")
 
 
 def test_every_wrong_combination_is_rejected_alike_and_recorded_with_its_reason(tmp_path: Path) -> None:

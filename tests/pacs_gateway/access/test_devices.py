@@ -272,7 +272,7 @@ def reasons(access: Access) -> list[str]:
         ({"calling": "CT\\1"}, "an AE title with characters that are not allowed"),
         ({"called": "ORTHANC"}, "called another AE title than PACSGW"),
         ({"called": "PacsGW"}, "called another AE title than PACSGW: upper and lower case count"),
-        ({"address": "10.0.0.1"}, "known, but not at this address: 192.0.2.0/28"),
+        ({"address": "10.0.0.1"}, "known, but from another address than 192.0.2.0/28"),
         ({"reason": "too many associations"}, "too many associations"),
     ],
 )
@@ -292,8 +292,8 @@ def test_technician_reads_where_the_host_of_a_device_is(database: Database, cloc
         devices.record_rejection(calling=title, called="PACSGW", address="192.0.2.9")
     devices.close()
     assert {one.calling: one.reason for one in devices.rejected()} == {
-        "CT1": "known, but not at this address: host, and ct1 is 192.0.2.1",
-        "CT2": "known, but not at this address: host, and ct2 is a name without an address now",
+        "CT1": "known, but from another address than ct1 (192.0.2.1)",
+        "CT2": "known, but from another address than ct2 (no address now)",
     }
 
 
@@ -339,6 +339,14 @@ def test_allowing_what_would_not_help_or_is_not_clear_is_refused(access: Access)
     with pytest.raises(ConflictError, match="--address"):
         access.devices.allow("CT1", by=OPERATOR)
     assert str(access.devices.allow("CT1", address="192.0.2.2", by=OPERATOR).networks) == "192.0.2.2/32"
+
+
+def test_allowing_what_is_let_in_already_says_what_is_wrong(access: Access) -> None:
+    access.devices.add(CT1, by=OPERATOR)
+    access.devices.record_rejection(**RIGHT, reason="let in, but has no right to find")
+    access.devices.close()
+    with pytest.raises(ConflictError, match=r"already.*no right to find"):
+        access.devices.allow("CT1", by=OPERATOR)
 
 
 def test_removed_device_is_unknown(access: Access, database: Database) -> None:

@@ -163,6 +163,25 @@ def test_private_and_unknown_classes_are_taken_from_whom_they_are_allowed(uid: s
     assert results(agree(*contexts, device=DeviceEntry("CT1", takes_private_classes=False))) == [3, 0]
 
 
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+
+
+@pytest.mark.parametrize(
+    ("contexts", "roles", "says"),
+    [
+        ([propose(CT_IMAGE), propose(FIND)], {}, ""),
+        ([propose(FIND)], {}, "let in, but has no right to find"),
+        ([propose(FIND), propose(CT_IMAGE)], {UID(CT_IMAGE): (False, True)}, "let in, but has no right to find, get"),
+        ([propose(CT_IMAGE, "1.2.3.4")], {}, "let in, but proposes no transfer syntax that is taken from it"),
+        ([propose("1.2.840.10008.9999")], {}, "let in, but proposes nothing that is offered to it"),
+    ],
+)
+def test_technician_reads_why_nothing_was_agreed(
+    contexts: list[PresentationContext], roles: dict[UID, tuple[bool, bool]], says: str
+) -> None:
+    assert agree(*contexts, roles=roles).obstacle == says
+
+
 def test_storage_only_is_told_from_mixed_proposals() -> None:
     assert is_storage_only([propose(CT_IMAGE)])
     assert not is_storage_only([propose(CT_IMAGE), propose(VERIFICATION)])
