@@ -160,7 +160,7 @@ class Devices:
 
         def register(connection: Connection) -> Device:
             if find_device(connection, new.ae_title, new.called) is not None:
-                raise ConflictError(f"device {new.ae_title} is registered already: remove it first")
+                raise ConflictError(f"device {new.ae_title} is registered already: see `pacs-gateway device change`")
             self._insert(connection, new)
             self._changed(connection, Event.DEVICE_ADD, new, by)
             return to_device(require_device(connection, new.ae_title, new.called))

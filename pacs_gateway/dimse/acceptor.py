@@ -111,6 +111,7 @@ class AcceptingAcse(GatewayAcse):
                 called=request.called_ae_title.strip(" "),
                 address=assoc.address,
                 reason=agreement.obstacle,
+                certificate=None,
             )
         for role in agreement.roles:
             self.acceptor.add_negotiation_item(role)

@@ -1,11 +1,13 @@
 """Who may call: nobody until said so; and starts that would expose patients are refused."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support.authority import Authority, Identity
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.scripted_peer import ScriptedPeer, associate_rq
 from tests.support.storescu import echo
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.peer("dcmtk")
 
 _ALLOW_DEADLINE_S = 10.0
 """Five times the promise: 2 s."""
+_SHOWN_DEADLINE_S = 60.0
+"""Asked for by commands, which take seconds where the machine is busy."""
 _REJECTED_PERMANENTLY = bytes([0, 1, 1, 1])
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4): the same for every cause."""
 
@@ -26,9 +30,26 @@ def strict_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         yield gateway
 
 
-def answer_to(gateway: RunningGateway, calling: str, called: str = "PACSGW", *, source: str = "127.0.0.1") -> bytes:
-    """Return how an association request is answered."""
-    with ScriptedPeer(gateway.dicom_port, source=source) as peer:
+def _context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(identity.certificate.with_name("ca.pem"))
+    context.load_cert_chain(identity.certificate, identity.key)
+    return context
+
+
+def answer_to(
+    gateway: RunningGateway,
+    calling: str,
+    called: str = "PACSGW",
+    *,
+    source: str = "127.0.0.1",
+    shown: Identity | None = None,
+) -> bytes:
+    """Return how an association request is answered; over TLS where a certificate is shown."""
+    with ScriptedPeer(gateway.dicom_tls_port if shown else gateway.dicom_port, source=source) as peer:
+        if shown:
+            peer.sock = _context(shown).wrap_socket(peer.sock)
         peer.send(associate_rq(calling=calling, called=called))
         return peer.receive_pdu()
 
@@ -42,7 +63,7 @@ def test_an_unknown_device_is_rejected_shown_and_let_in_when_allowed(strict_gate
         rejected = strict_gateway.facts("device", "list", "--rejected")
         return next((one for one in rejected if one["calling"] == "CT_NEW"), {})
 
-    wait_until(lambda: bool(entry()), _ALLOW_DEADLINE_S * 6, "the rejection to be shown")
+    wait_until(lambda: bool(entry()), _SHOWN_DEADLINE_S, "the rejection to be shown")
     assert {name: entry()[name] for name in ("called", "address", "times")} == {
         "called": "PACSGW",
         "address": "127.0.0.1",
@@ -54,27 +75,26 @@ def test_an_unknown_device_is_rejected_shown_and_let_in_when_allowed(strict_gate
 
 
 # The matrix of promise B2: whatever of these is wrong, alone or with others, the caller gets in nowhere and learns
-# nothing. CT1 may call PACSGW from 127.0.1.0/24; MR1 may call from 127.0.2.0/24.
+# nothing. CT1 may call PACSGW from 127.0.1.0/24 with its certificate, MR1 from 127.0.2.0/24 with its own.
 _CALLING = ("CT1", "ct1", "CT9")
 _CALLED = ("PACSGW", "PACS2", "pacsgw")
 _NETWORKS = ("127.0.1", "127.0.2", "127.0.3")
-_SPELLINGS: Mapping[str, Callable[[str, str], tuple[str, str]]] = {
-    "clean": lambda calling, called: (calling, called),
-    "backslash": lambda calling, called: (calling[:-1] + "\\" + calling[-1], called),
-    "control": lambda calling, called: (calling, called[:-1] + "\x01" + called[-1]),
-}
-_RIGHT = ("CT1", "PACSGW", "127.0.1", "clean")
+_CERTIFICATES = ("ct1", "mr1", "")
+"""Shown over TLS; without one the plain port is called."""
+_RIGHT = ("CT1", "PACSGW", "127.0.1", "ct1")
 
 
-def _reason(calling: str, called: str, network: str, spelling: str) -> str:
-    """Return what the technician reads of a combination, the first thing to put right first."""
-    if spelling != "clean":
-        return "characters that are not allowed"
+def _reason(calling: str, called: str, network: str, certificate: str) -> str:
+    """Return what the technician reads of a combination: the first thing to put right."""
     if called == "pacsgw":
-        return "another AE title than PACS2 or PACSGW: upper and lower case count"
+        return "called another AE title than PACS2 or PACSGW: upper and lower case count"
     if calling != "CT1":
         return "not CT1, which is known: upper and lower case count" if calling == "ct1" else "unknown calling AE title"
-    return "may call PACSGW only" if called == "PACS2" else "from another address than 127.0.1.0/24"
+    if called == "PACS2":
+        return "may call PACSGW only"
+    if network != "127.0.1":
+        return "known, but from another address than 127.0.1.0/24"
+    return "its TLS certificate is not one" if certificate else "called without the TLS certificate it is bound to"
 
 
 def test_a_known_device_that_may_do_nothing_it_asks_for_is_shown_with_the_reason(
@@ -87,41 +107,71 @@ def test_a_known_device_that_may_do_nothing_it_asks_for_is_shown_with_the_reason
         rejected = strict_gateway.facts("device", "list", "--rejected")
         return [one["reason"] for one in rejected if one["calling"] == "RIS"]
 
-    wait_until(lambda: "let in, but has no right to echo, store" in reasons(), _ALLOW_DEADLINE_S, "the reason")
+    wait_until(lambda: "let in, but has no right to echo, store" in reasons(), _SHOWN_DEADLINE_S, "the reason")
 
     strict_gateway.must("device", "change", "RIS", "--rights", "echo")
     wait_until(lambda: echo(strict_gateway.dicom_port, "-aet", "RIS")[0], _ALLOW_DEADLINE_S, "the right to count")
 
 
-def test_every_wrong_combination_is_rejected_alike_and_recorded_with_its_reason(tmp_path: Path) -> None:
-    combinations = list(itertools.product(_CALLING, _CALLED, _NETWORKS, _SPELLINGS))
-    settings = {"PACS_UNKNOWN_DEVICES": "", "PACS_AE_TITLE": "PACSGW,PACS2"}
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, Identity]:
+    authority = Authority(tmp_path / "pki")
+    return {name: authority.issue(name) for name in ("ct1", "mr1", "gateway")}
+
+
+@pytest.fixture
+def bound_gateway(tmp_path: Path, certificates: Mapping[str, Identity]) -> Iterator[RunningGateway]:
+    """A gateway with two titles and TLS, and two devices bound to their certificates."""
+    settings = {
+        "PACS_UNKNOWN_DEVICES": "",
+        "PACS_AE_TITLE": "PACSGW,PACS2",
+        "PACS_DICOM_TLS_CERT": str(certificates["gateway"].certificate),
+        "PACS_DICOM_TLS_KEY": str(certificates["gateway"].key),
+        "PACS_DICOM_TLS_CA": str(tmp_path / "pki" / "ca.pem"),
+        "PACS_DICOM_TLS_PORT": "0",
+    }
     with running_gateway(tmp_path, settings) as gateway:
-        gateway.must("device", "add", "CT1", "--called", "PACSGW", "--network", "127.0.1.0/24")
-        gateway.must("device", "add", "MR1", "--network", "127.0.2.0/24")
-        wait_until(lambda: answer_to(gateway, "MR1", source="127.0.2.1")[0] == 2, _ALLOW_DEADLINE_S, "MR1 to be known")
+        for title, network, name, *more in (
+            ("CT1", "127.0.1.0/24", "ct1", "--called", "PACSGW"),
+            ("MR1", "127.0.2.0/24", "mr1"),
+        ):
+            bound = str(certificates[name].certificate)
+            gateway.must("device", "add", title, "--network", network, "--certificate", bound, *more)
+        yield gateway
 
-        answers, reasons = {}, {}
-        for number, (calling, called, network, spelling) in enumerate(combinations, start=2):
-            # Each from an address of its own, by which it is found again.
-            address = f"{network}.{number}"
-            titles = _SPELLINGS[spelling](calling, called)
-            answers[calling, called, network, spelling] = answer_to(gateway, *titles, source=address)
-            reasons[address] = _reason(calling, called, network, spelling)
-        reasons.pop("127.0.1.2")
 
-        assert answers.pop(_RIGHT)[0] == 2
-        assert len(answers) == len(reasons) == 80
-        assert set(answers.values()) == {b"\x03\0\0\0\0\4" + _REJECTED_PERMANENTLY}
+def test_every_wrong_combination_is_rejected_alike_and_recorded_with_its_reason(
+    bound_gateway: RunningGateway, certificates: Mapping[str, Identity]
+) -> None:
+    def answer(calling: str, called: str, address: str, certificate: str) -> bytes:
+        shown = certificates.get(certificate)
+        return answer_to(bound_gateway, calling, called, source=address, shown=shown)
 
-        def recorded() -> dict[str, Mapping[str, object]]:
-            return {one["address"]: one for one in gateway.facts("device", "list", "--rejected")}
+    def is_known() -> bool:
+        return answer("MR1", "PACSGW", "127.0.2.1", "mr1")[0] == 2
 
-        wait_until(lambda: reasons.keys() <= recorded().keys(), _ALLOW_DEADLINE_S, "all to be recorded")
-        found = recorded()
-        assert {address: found[address]["times"] for address in reasons} == dict.fromkeys(reasons, 1)
-        wrong = {a: (found[a]["reason"], says) for a, says in reasons.items() if says not in str(found[a]["reason"])}
-        assert wrong == {}
+    def recorded() -> dict[str, Mapping[str, object]]:
+        return {one["address"]: one for one in bound_gateway.facts("device", "list", "--rejected")}
+
+    wait_until(is_known, _ALLOW_DEADLINE_S, "the devices to be known")
+    answers, reasons = {}, {}
+    combinations = itertools.product(_CALLING, _CALLED, _NETWORKS, _CERTIFICATES)
+    for number, combination in enumerate(combinations, start=2):
+        calling, called, network, certificate = combination
+        # Each from an address of its own, by which it is found again.
+        address = f"{network}.{number}"
+        answers[combination] = answer(calling, called, address, certificate)
+        reasons[address] = _reason(*combination)
+        if combination == _RIGHT:
+            del reasons[address]
+
+    assert answers.pop(_RIGHT)[0] == 2
+    assert len(answers) == len(reasons) == 80
+    assert set(answers.values()) == {b"\x03\0\0\0\0\4" + _REJECTED_PERMANENTLY}
+    wait_until(lambda: reasons.keys() <= recorded().keys(), _SHOWN_DEADLINE_S, "all to be recorded")
+    found = recorded()
+    assert {address: found[address]["times"] for address in reasons} == dict.fromkeys(reasons, 1)
+    assert [a for a, says in reasons.items() if not str(found[a]["reason"]).startswith(says)] == []
 
 
 @pytest.mark.parametrize(
