@@ -19,6 +19,7 @@ from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dimse.caller import caller_of
 from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.destination import remote_of
 from pacs_gateway.dimse.planning import Batch, plan
 from pacs_gateway.dimse.ports import Destinations
 from pacs_gateway.dimse.requestor import Remote, associate
@@ -48,7 +49,7 @@ class MoveService:
         called = exchange.association.acceptor.ae_title
         wanted = cast(C_MOVE, exchange.request).MoveDestination or ""
         destination = self._destinations.destination(wanted, called=called)
-        if destination is None or destination.port is None:
+        if destination is None:
             comment = "the move destination is not registered with an address"
             exchange.answer({Field.STATUS: RetrieveStatus.DESTINATION_UNKNOWN, Field.ERROR_COMMENT: comment})
             return
@@ -59,7 +60,7 @@ class MoveService:
             raise RefusedError("the destination may not read this")
         forbidden = [stored for stored in retrieval.instances if not visible.includes(stored.facility)]
         retrieval.give_up(forbidden, StoreStatus.NOT_AUTHORISED, "the destination may not read some of this")
-        remote = Remote(destination.ae_title, destination.host, destination.port, called)
+        remote = remote_of(destination, calling=called, tls=self._config.tls)
         for batch in plan(allowed, taken=frozenset(destination.transfer_syntaxes)):
             self._send(retrieval, batch, remote, Originator(exchange.device.ae_title, exchange.message_id))
         retrieval.finish()

@@ -110,6 +110,14 @@ class Destination(Device, Protocol):
     def port(self) -> int | None:
         """None for a device that is not called."""
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is called over TLS."""
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """Fingerprints and subjects of which one must be its TLS certificate's; empty: none is asked for."""
+
 
 class Destinations(Protocol):
     """The register of application entities, as far as C-MOVE needs it."""

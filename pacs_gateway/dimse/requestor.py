@@ -33,6 +33,7 @@ from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.message import Response
 from pacs_gateway.dimse.negotiation import VERIFICATION
 from pacs_gateway.dimse.pdu import MIN_PEER_PDU, AbortReason, Rejection
+from pacs_gateway.dimse.tls_socket import peer_certificate
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.errors import RefusedError, UnavailableError
 
@@ -68,6 +69,8 @@ class Remote:
     calling_ae_title: str
     tls: ssl.SSLContext | None = None
     """None for an unencrypted connection."""
+    certificates: tuple[str, ...] = ()
+    """Fingerprints and subjects of which one must be that of its certificate; empty: any that `tls` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +243,16 @@ def _connect(remote: Remote, timeout_s: float) -> socket.socket:
         raise UnavailableError(message) from error
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock if remote.tls is None else _encrypted(remote.tls, sock, remote.host, deadline)
+        return sock if remote.tls is None else _encrypted(remote.tls, sock, remote, deadline)
     except OSError as error:
         sock.close()
         message = f"no encrypted connection to {remote.host} port {remote.port}: {_words(error)}"
         raise UnavailableError(message) from error
 
 
-def _encrypted(context: ssl.SSLContext, sock: socket.socket, host: str, deadline: float) -> ssl.SSLSocket:
+def _encrypted(context: ssl.SSLContext, sock: socket.socket, remote: Remote, deadline: float) -> ssl.SSLSocket:
     sock.setblocking(False)
-    encrypted = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    encrypted = context.wrap_socket(sock, server_hostname=remote.host, do_handshake_on_connect=False)
     try:
         while True:
             try:
@@ -259,10 +262,17 @@ def _encrypted(context: ssl.SSLContext, sock: socket.socket, host: str, deadline
             except ssl.SSLWantWriteError:
                 _await(encrypted, select.POLLOUT, deadline)
             else:
+                _check_certificate(encrypted, remote)
                 return encrypted
     except BaseException:
         encrypted.close()
         raise
+
+
+def _check_certificate(sock: socket.socket, remote: Remote) -> None:
+    shown = peer_certificate(sock)
+    if remote.certificates and not (shown and shown.is_one_of(remote.certificates)):
+        raise RefusedError(f"{remote.host} port {remote.port} shows a certificate that is not that of the device")
 
 
 def _await(sock: socket.socket, event: int, deadline: float) -> None:
