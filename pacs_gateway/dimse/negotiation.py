@@ -74,11 +74,8 @@ _LOSSY = (
     "1.2.840.10008.1.2.4.203",
     "1.2.840.10008.1.2.4.204",  # JPIP referenced
 )
-_DEFLATED = (
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.4.95",  # JPIP referenced
-    "1.2.840.10008.1.2.4.205",
-)
+# Not the deflated data sets with JPIP references (4.95, 4.205): the archive does not read them.
+_DEFLATED = ("1.2.840.10008.1.2.1.99",)
 _IMPLICIT = ("1.2.840.10008.1.2",)
 _EXPLICIT_BIG = ("1.2.840.10008.1.2.2",)
 # GE's implicit little endian with big endian pixels: a data set anyone can read, pixels nobody else writes.

@@ -1,5 +1,6 @@
 """DCMTK's ``storescp`` as a destination: it writes what it receives as it came."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,9 @@ from tests.support.scripted_peer import ScriptedPeer
 from tests.support.waiting import wait_until
 
 _DEADLINE_S = 30.0
+# DCMTK's own socket buffers of 64 KiB make it wait for acknowledgements on loopback.
+_ENVIRONMENT = {"TCP_BUFFER_LENGTH": "1048576", "TCP_NODELAY": "1"}
 EVERY_SYNTAX = ("+xa",)
-IMPLICIT_ONLY = ("+xi",)
-EXPLICIT_LITTLE = ("+xe",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class StoreScp:
         """Return the files by SOP Instance UID."""
         return {path.name.split(".", 1)[1]: path for path in self.folder.iterdir()}
 
+    def clear(self) -> None:
+        """Forget what came."""
+        for path in self.folder.iterdir():
+            path.unlink()
+
 
 @contextmanager
 def storescp(
@@ -40,7 +46,9 @@ def storescp(
     mode = "--fork" if is_forking else "--single-process"
     # "+B" keeps the data set as it came.
     command = ["storescp", mode, "-aet", ae_title, "+B", *options, "-od", str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=os.environ | _ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: _listens(port), _DEADLINE_S, "storescp to listen")
         yield StoreScp(ae_title, port, folder, process)

@@ -1,18 +1,25 @@
-"""One running gateway for every client of the matrix, with the sample studies in it."""
+"""One running gateway for every client of the matrix, with the sample studies in it and destinations registered."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.acceptance.dimse.clients import START
 from tests.acceptance.samples import SampleFile, sample_file
 from tests.support import dicomweb
+from tests.support.clients.client import Client
+from tests.support.orthanc import Orthanc, orthanc
 from tests.support.raw_sender import RawSender
 from tests.support.running_gateway import ROOT, RunningGateway, running_gateway
+from tests.support.storescp import StoreScp, storescp
 from tests.support.synthetic_ct import data_set_of
 from tests.support.waiting import wait_until
 
 _INDEXED_DEADLINE_S = 30.0
+STUDY = ("ct", "ct-pdf", "ct-seg", "ct-sr")
+"""Folders of the samples that make one study: images, a document, a segmentation and a report."""
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +48,46 @@ def samples(gateway: RunningGateway, client: httpx.Client) -> list[SampleFile]:
     return files
 
 
+@pytest.fixture(scope="session")
+def dcmtk_destination(gateway: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreScp]:
+    """DCMTK's storescp, registered; it takes every transfer syntax that it knows."""
+    with storescp(tmp_path_factory.mktemp("storescp")) as destination:
+        register(gateway, destination.ae_title, destination.port)
+        yield destination
+
+
+@pytest.fixture(scope="session")
+def orthanc_archive(gateway: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """Orthanc, registered with all rights."""
+    with orthanc(tmp_path_factory.mktemp("orthanc"), gateway.dicom_port) as archive:
+        register(gateway, archive.ae_title, archive.port)
+        yield archive
+
+
+@pytest.fixture
+def caller(request: pytest.FixtureRequest, gateway: RunningGateway) -> Client:
+    """The client of the row."""
+    if request.param == "orthanc":
+        archive: Orthanc = request.getfixturevalue("orthanc_archive")
+        return archive
+    return START[request.param](gateway.dicom_port)
+
+
+def register(gateway: RunningGateway, ae_title: str, port: int) -> None:
+    """Make somebody who listens on this machine a device with all rights."""
+    gateway.must("device", "add", ae_title, "127.0.0.1", str(port), "--rights", "all")
+
+
 def are_found(client: httpx.Client, files: list[SampleFile]) -> bool:
     """Return whether queries see all of these."""
     return all(file.sop_uid in dicomweb.instance_uids(client, file.study_uid) for file in files)
+
+
+def by_folder(samples: list[SampleFile], *folders: str) -> list[SampleFile]:
+    """Return the samples of some of the sample folders."""
+    return [file for file in samples if file.path.parent.name in folders]
+
+
+def read_folder(folder: Path) -> dict[str, Path]:
+    """Return the files in a folder by SOP Instance UID."""
+    return {sample_file(path).sop_uid: path for path in folder.iterdir()}

@@ -67,7 +67,8 @@ def test_every_transfer_syntax_pydicom_knows_is_stored() -> None:
     # SMPTE ST 2110 streams over IP; no object is encoded in it.
     missing = {str(uid) for uid in AllTransferSyntaxes} - set(STORED_SYNTAXES)
 
-    assert {uid for uid in missing if not uid.startswith("1.2.840.10008.1.2.7.")} == set()
+    # Nor is a deflated data set with JPIP references read by the archive.
+    assert {uid for uid in missing if not uid.startswith("1.2.840.10008.1.2.7.")} == {"1.2.840.10008.1.2.4.205"}
 
 
 def test_every_storage_class_pynetdicom_knows_is_accepted() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydicom import dcmread
+from pydicom.multival import MultiValue
 
 from tests.support.clients.client import CALLING, CLIENT_DEADLINE_S, Answer, Retrieved, level_of
 from tests.support.running_gateway import AE_TITLE
@@ -75,7 +76,7 @@ def _answer(path: Path) -> Answer:
 
 
 def _text(value: object) -> str:
-    return "\\".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
 
 
 def _last_status(output: str) -> int:

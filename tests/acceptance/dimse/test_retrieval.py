@@ -1,0 +1,89 @@
+"""Every client that was tried against C-GET and C-MOVE: what it names arrives, the same, where it is wanted."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.acceptance.dimse.clients import assert_same, knows, rows
+from tests.acceptance.dimse.conftest import STUDY, by_folder, read_folder
+from tests.acceptance.samples import SampleFile
+from tests.support.clients.client import SUCCESS, GetClient, MoveClient, Retrieved
+from tests.support.orthanc import Orthanc
+from tests.support.storescp import StoreScp
+
+pytestmark = pytest.mark.xdist_group("dimse-matrix")
+
+_UNKNOWN_DESTINATION = 0xA801
+_SOME_FAILED = 0xB000
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+@pytest.mark.parametrize("caller", rows("dcmtk", "odil", "dcmjs-dimse"), indirect=True)
+def test_a_client_gets_what_it_names(caller: GetClient, level: str, samples: list[SampleFile], tmp_path: Path) -> None:
+    keys, expected = named(level, samples)
+
+    retrieved = caller.get(keys, tmp_path)
+
+    taken = [file for file in expected if knows(caller, file)]
+    status = SUCCESS if taken == expected else _SOME_FAILED
+    assert retrieved == Retrieved(status, completed=len(taken), failed=len(expected) - len(taken))
+    received = read_folder(tmp_path)
+    assert received.keys() == {file.sop_uid for file in taken}
+    for file in taken:
+        assert_same(caller, file, dcmread(received[file.sop_uid]))
+
+
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+@pytest.mark.parametrize("caller", rows("dcmtk", "odil", "dcmjs-dimse", "orthanc"), indirect=True)
+@pytest.mark.peer("dcmtk")
+def test_a_client_moves_what_it_names_to_dcmtk(
+    caller: MoveClient, level: str, samples: list[SampleFile], dcmtk_destination: StoreScp
+) -> None:
+    keys, expected = named(level, samples)
+    dcmtk_destination.clear()
+
+    moved = caller.move(keys, dcmtk_destination.ae_title)
+
+    assert (moved.status, moved.failed) == (SUCCESS, 0)
+    received = dcmtk_destination.received()
+    assert received.keys() == {file.sop_uid for file in expected}
+    for file in expected:
+        assert_same(None, file, dcmread(received[file.sop_uid]))
+
+
+@pytest.mark.parametrize("caller", rows("dcmtk", "odil", "dcmjs-dimse", "orthanc"), indirect=True)
+@pytest.mark.peer("orthanc")
+def test_a_client_moves_a_study_to_orthanc(
+    caller: MoveClient, samples: list[SampleFile], orthanc_archive: Orthanc
+) -> None:
+    keys, expected = named("STUDY", samples)
+    orthanc_archive.clear()
+
+    moved = caller.move(keys, orthanc_archive.ae_title)
+
+    assert (moved.status, moved.failed) == (SUCCESS, 0)
+    received = orthanc_archive.files()
+    assert received.keys() == {file.sop_uid for file in expected}
+    for file in expected:
+        assert_same(None, file, dcmread(BytesIO(received[file.sop_uid])))
+
+
+@pytest.mark.parametrize("caller", rows("dcmtk", "odil", "dcmjs-dimse", "orthanc"), indirect=True)
+def test_nothing_is_moved_to_somebody_unknown(caller: MoveClient, samples: list[SampleFile]) -> None:
+    keys, _ = named("STUDY", samples)
+
+    moved = caller.move(keys, "NOBODY")
+
+    assert (moved.status, moved.completed) == (_UNKNOWN_DESTINATION, 0)
+
+
+def named(level: str, samples: list[SampleFile]) -> tuple[dict[str, str], list[SampleFile]]:
+    """Return the unique keys of a study, of its images' series, or of one image, and what they name."""
+    study, images = by_folder(samples, *STUDY), by_folder(samples, "ct")
+    keys = {"StudyInstanceUID": study[0].study_uid}
+    if level == "STUDY":
+        return keys, study
+    keys["SeriesInstanceUID"] = images[0].series_uid
+    return (keys, images) if level == "SERIES" else ({**keys, "SOPInstanceUID": images[0].sop_uid}, images[:1])
