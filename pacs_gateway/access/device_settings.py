@@ -10,7 +10,9 @@ from types import MappingProxyType
 
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
+from pacs_gateway.domain.character_set import DEFINED_TERMS
 from pacs_gateway.domain.uids import is_uid
+from pacs_gateway.domain.vietnamese import VIETNAMESE_ENCODINGS
 from pacs_gateway.errors import InputError
 
 DEFAULT_MAX_MATCHES = 500
@@ -21,15 +23,7 @@ MOST_MATCHES = 100_000
 MOST_IDLE_S = 24 * 3600
 _MAX_ISSUER = 64
 
-VIETNAMESE_CHARSETS = ("windows-1258", "TCVN3", "VNI")
-"""What older Vietnamese systems write; DICOM has no terms for them."""
-_TERMS = frozenset(
-    {
-        *(f"ISO_IR {n}" for n in (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192)),
-        *(f"ISO 2022 IR {n}" for n in (6, 13, 58, 87, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 159, 166)),
-        *("GB18030", "GBK", *VIETNAMESE_CHARSETS),
-    }
-)
+_CHARSETS = DEFINED_TERMS | set(VIETNAMESE_ENCODINGS)
 
 _STANDARD_PREFIX = "1.2.840.10008."
 _SYNTAX_BY_KEYWORD: Mapping[str, str] = MappingProxyType(
@@ -80,9 +74,9 @@ def check_charset(text: str) -> str:
     """
     terms = [term.strip() for term in text.split("\\")]
     # An empty first term is ISO IR 6 where others follow.
-    wrong = next((term for position, term in enumerate(terms) if term not in _TERMS and (term or position)), None)
+    wrong = next((term for position, term in enumerate(terms) if term not in _CHARSETS and (term or position)), None)
     if wrong is not None:
-        vietnamese = ", ".join(VIETNAMESE_CHARSETS)
+        vietnamese = ", ".join(VIETNAMESE_ENCODINGS)
         raise InputError(f"{wrong!r} is no character set: a DICOM defined term such as ISO_IR 192, or {vietnamese}")
     return "\\".join(terms)
 

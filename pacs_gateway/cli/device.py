@@ -13,7 +13,6 @@ from pacs_gateway.access.device import MODALITY_RIGHTS, D, parse_rights
 from pacs_gateway.access.device_settings import (
     DEFAULT_IDLE_S,
     DEFAULT_MAX_MATCHES,
-    VIETNAMESE_CHARSETS,
     check_charset,
     check_issuer,
     parse_syntaxes,
@@ -23,6 +22,7 @@ from pacs_gateway.access.networks import Networks
 from pacs_gateway.access.rejections import Rejected
 from pacs_gateway.cli.context import opened_access
 from pacs_gateway.cli.facts import Facts, print_facts, print_json, print_table
+from pacs_gateway.domain.vietnamese import VIETNAMESE_ENCODINGS
 from pacs_gateway.errors import InputError
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ Charset = Annotated[
     typer.Option(
         "--charset",
         metavar="TERM",
-        help=f"What it writes without saying so: a DICOM term, {', '.join(VIETNAMESE_CHARSETS)}; default by evidence.",
+        help=f"What it writes without saying so: a DICOM term, {', '.join(VIETNAMESE_ENCODINGS)}; default by evidence.",
     ),
 ]
 Issuer = Annotated[

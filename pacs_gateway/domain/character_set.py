@@ -7,12 +7,14 @@ PS3.5 6.1 (character sets), PS3.3 C.12.1.1.2 (Specific Character Set)
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from pacs_gateway.domain.iso2022 import CODED_SETS, ESCAPE, CodedSet, decode
 from pacs_gateway.domain.values import clean
+from pacs_gateway.domain.vietnamese import VIETNAMESE_ENCODINGS, read_as, read_by_evidence
 
 UTF_8 = "ISO_IR 192"
 # Sets that know no code extension (PS3.3 C.12.1.1.2, table C.12-5), as devices spell them.
@@ -26,6 +28,14 @@ _WHOLE_SETS: Mapping[str, tuple[str, str]] = {
 }
 # Devices write ISO-IR 100, ISO 2022-IR 100, ISO_2022_IR_100 and more for these.
 _NUMBERED = re.compile(r"ISO[ _-]?(?:2022)?[ _-]?(?:IR)?[ _-]?(\d{1,3})", re.ASCII)
+DEFINED_TERMS = frozenset(
+    {
+        *("ISO_IR 6", "ISO 2022 IR 6", UTF_8, "GB18030", "GBK"),
+        *(f"ISO_IR {coded.number}" for coded in CODED_SETS.values() if not coded.is_multi_byte),
+        *(f"ISO 2022 IR {coded.number}" for coded in CODED_SETS.values()),
+    }
+)
+"""Every defined term of PS3.3 C.12.1.1.2, without the deprecated spellings."""
 _LATIN_1 = CODED_SETS["100"]
 
 
@@ -53,6 +63,11 @@ class DeclaredSets:
         return cls(whole, first, tuple(coded for coded in others if coded is not None))
 
     @property
+    def is_often_wrong(self) -> bool:
+        """Whether it declares no more than what devices write by habit."""
+        return self.whole is None and not self.others and self.first in (None, _LATIN_1)
+
+    @property
     def term(self) -> str:
         """The defined terms as the standard spells them."""
         if self.whole is not None:
@@ -68,12 +83,27 @@ class DeclaredSets:
 
 
 class CharacterSet:
-    """The repertoire of a data set, as its (0008,0005) declares it."""
+    """The repertoire of a data set, as its (0008,0005) declares it.
 
-    __slots__ = ("_first", "_whole")
+    Parameters
+    ----------
+    terms
+        Value of (0008,0005), several joined by backslashes.
+    fallback
+        What its device writes where it declares nothing, ISO_IR 6 or ISO_IR 100: a term or one of
+        ``VIETNAMESE_ENCODINGS``. Empty: UTF-8, Latin-1 or a Vietnamese encoding, whichever the bytes show.
+    """
 
-    def __init__(self, terms: str) -> None:
+    __slots__ = ("_first", "_read_undeclared", "_whole")
+
+    def __init__(self, terms: str, fallback: str = "") -> None:
         declared = DeclaredSets.parse(terms)
+        self._read_undeclared: Callable[[bytes], str | None] = read_by_evidence
+        if fallback in VIETNAMESE_ENCODINGS:
+            self._read_undeclared = partial(read_as, fallback)
+        elif fallback and declared.is_often_wrong:
+            declared = DeclaredSets.parse(fallback)
+            self._read_undeclared = _from_latin_1
         self._whole = declared.whole
         self._first = declared.first
 
@@ -95,7 +125,13 @@ class CharacterSet:
             if self._first is not None and self._first is not _LATIN_1:
                 return self._first.decode(raw)
         text = _from_utf8(raw)
-        return raw.decode("latin-1") if text is None else text
+        if text is None and self._whole is None:
+            text = self._read_undeclared(raw)
+        return _from_latin_1(raw) if text is None else text
+
+
+def _from_latin_1(raw: bytes) -> str:
+    return raw.decode("latin-1")
 
 
 def _from_utf8(raw: bytes) -> str | None:

@@ -11,6 +11,7 @@ from pydicom.data import get_charset_files
 
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.values import clean
+from tests.support.vietnamese_bytes import ENCODERS, LETTERS
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,58 @@ def test_sample_files_read_as_pydicom_reads_them(name: str) -> None:
     joined = terms if isinstance(terms, str) else "\\".join(terms)
     # It drops component groups that are empty.
     assert CharacterSet(joined).decode(raw).rstrip("=") == clean(str(ds.PatientName))
+
+
+@pytest.mark.parametrize("terms", ["", "ISO_IR 6", "ISO_IR 100", "no such set"])
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("text", ["Trần^Văn An", "Nguyễn^Thị^Đượ c"])
+def test_legacy_vietnamese_under_a_latin_label_or_none_is_read(terms: str, name: str, text: str) -> None:
+    raw = ENCODERS[name](text)
+    assert CharacterSet(terms).decode(raw) == text
+    assert CharacterSet(terms, name).decode(raw) == text
+
+
+@pytest.mark.parametrize("terms", ["ISO_IR 101", "ISO_IR 192", "ISO_IR 13"])
+def test_legacy_vietnamese_is_looked_for_under_no_other_label(terms: str) -> None:
+    raw = ENCODERS["VNI"]("Trần^Văn An")
+    assert "Trần" not in CharacterSet(terms).decode(raw)
+    assert "Trần" not in CharacterSet(terms, "VNI").decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("terms", "fallback", "raw", "text"),
+    [
+        # What evidence cannot tell, the device's setting does; declared or valid UTF-8 is UTF-8 all the same.
+        ("ISO_IR 100", "VNI", b"Ho\xe0ng", "Hồng"),
+        ("", "TCVN3", ENCODERS["TCVN3"](LETTERS), LETTERS),
+        ("", "windows-1258", "Hồng".encode(), "Hồng"),
+        ("ISO_IR 192", "VNI", "Hoàng".encode(), "Hoàng"),
+        ("", "GB18030", b"\xcd\xf5", "王"),
+        ("ISO_IR 6", "ISO_IR 144", b"\xbb\xee\xda", "Люк"),
+        ("", "\\ISO 2022 IR 149", b"\x1b$)C\xfb\xf3", "洪"),
+        # What is declared otherwise counts; a set that is fixed stops the guessing.
+        ("ISO_IR 126", "ISO_IR 144", b"\xc4\xe9", "Δι"),
+        ("\\ISO 2022 IR 149", "GB18030", b"\x1b$)C\xfb\xf3", "洪"),
+        ("", "ISO_IR 100", b"Tr\xc7n V\xa8n An", "TrÇn V¨n An"),
+        ("", "ISO_IR 192", b"Tr\xc7n V\xa8n An", "TrÇn V¨n An"),
+    ],
+)
+def test_a_device_is_read_in_its_own_set_where_it_declares_none(
+    terms: str, fallback: str, raw: bytes, text: str
+) -> None:
+    assert CharacterSet(terms, fallback).decode(raw) == text
+
+
+@pytest.mark.parametrize(
+    ("terms", "fallback", "raw"),
+    [
+        ("ISO_IR 192", "", LETTERS.encode()),
+        ("GB18030", "", LETTERS.encode("gb18030")),
+        *(("", name, encoder(LETTERS)) for name, encoder in ENCODERS.items()),
+    ],
+)
+def test_every_vietnamese_letter_is_read_in_all_five_encodings(terms: str, fallback: str, raw: bytes) -> None:
+    assert CharacterSet(terms, fallback).decode(raw) == LETTERS
 
 
 _SWITCHES = [b"\x1b$B", b"\x1b$(D", b"\x1b)I", b"\x1b$)C", b"\x1b(J", b"\x1b-F", b"\x1b", b"^", b"\\"]
