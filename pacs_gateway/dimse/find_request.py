@@ -80,7 +80,7 @@ class FindRequest:
         """
         level = model.level(identifier.code(QUERY_RETRIEVE_LEVEL))
         terms = identifier.code(SPECIFIC_CHARACTER_SET)
-        keys = _Keys.sorted_out(identifier, level, CharacterSet(terms or options.charset))
+        keys = _Keys.sorted_out(identifier, level, CharacterSet(terms, options.charset))
         query = Query.build(level, keys.texts, fuzzy=options.is_fuzzy, case_sensitive=not options.ignores_case)
         if not options.is_relational:
             _check_hierarchy(query, model)

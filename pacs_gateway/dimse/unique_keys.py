@@ -30,7 +30,7 @@ def unique_keys(identifier: Identifier, model: InformationModel, *, is_relationa
     is_relational
         Whether the levels above the one retrieved may be left out, or have lists of UIDs.
     charset
-        Character set of an identifier that names none.
+        Character set of an identifier whose device names none, or a wrong one.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def unique_keys(identifier: Identifier, model: InformationModel, *, is_relationa
         A key is missing, is none, or has several values where one is allowed.
     """
     level = model.level(identifier.code(QUERY_RETRIEVE_LEVEL))
-    known_charset = CharacterSet(identifier.code(_SPECIFIC_CHARACTER_SET) or charset)
+    known_charset = CharacterSet(identifier.code(_SPECIFIC_CHARACTER_SET), charset)
     keys: dict[Level, tuple[str, ...]] = {}
     for one in (*model.above(level), level):
         attribute = BY_KEYWORD[one.unique_key]
