@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from pacs_gateway.database.backend import Fault
 from pacs_gateway.database.gate import WriteGate
+from pacs_gateway.domain.names import accented
 from pacs_gateway.errors import ConfigurationError
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -101,6 +102,7 @@ def _engine(url: URL, *, pool_size: int, begin: str, query_only: bool) -> Engine
         # LIKE as in PostgreSQL and as PS3.4 C.2.2.2 wants it; who wants it loose lowers both sides, in all scripts.
         cursor.execute("PRAGMA case_sensitive_like=ON")
         dbapi_connection.create_function("lower", 1, _lower, deterministic=True)
+        dbapi_connection.create_function("accented", 1, accented, deterministic=True)
         if query_only:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()

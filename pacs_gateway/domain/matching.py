@@ -9,10 +9,10 @@ PS3.4 C.2.2.2 (matching)
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
-from pacs_gateway.domain.names import fold, fold_pattern, words
+from pacs_gateway.domain.names import accented, fold, has_accents, name_pattern
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
 
 
@@ -35,10 +35,8 @@ def _meets(attribute: Attribute, condition: Condition, value: str, *, case_sensi
             return value != "" and begins and (not last or value <= last or value.startswith(last))
         case Wildcard(pattern):
             return _like(pattern, value) if case_sensitive else _like(pattern.lower(), value.lower())
-        case NameIs(text):
-            return _is_name(text, fold(value))
-        case NameWords(text):
-            return all(any(own.startswith(part) for own in words(value)) for part in words(text))
+        case NameIs() | NameWords():
+            return _meets_name(condition, value, fold)
 
 
 def _is_one_of(attribute: Attribute, wanted: tuple[str, ...], value: str, *, case_sensitive: bool) -> bool:
@@ -58,12 +56,22 @@ def _instant(attribute: Attribute, text: str) -> str:
     return f"{seconds:0<6}.{fraction:0<6}"
 
 
-def _is_name(text: str, folded: str) -> bool:
-    """Match a key: the whole folded name, family name first or last, or with wildcards any run of its words."""
-    own = folded.split()
-    pattern = fold_pattern(text)
+def accents_agree(query: Query, values: Mapping[str, str]) -> bool:
+    """Return whether the patient's name of an entity that matches has the accents of the key: those come first."""
+    condition, name = query.conditions.get("PatientName"), values.get("PatientName", "")
+    if not isinstance(condition, NameIs | NameWords) or not has_accents(condition.text):
+        return True
+    return _meets_name(condition, name, accented)
+
+
+def _meets_name(condition: NameIs | NameWords, name: str, form: Callable[[str], str]) -> bool:
+    """Match words, the whole name with its family name first or last, or with wildcards any run of its words."""
+    own, asked = form(name).split(), form(condition.text).split()
+    if isinstance(condition, NameWords):
+        return all(any(word.startswith(part) for word in own) for part in asked)
+    pattern = name_pattern(condition.text, form)
     if pattern is None:
-        return fold(text).split() in (own, own[1:] + own[:1], own[-1:] + own[:-1])
+        return asked in (own, own[1:] + own[:1], own[-1:] + own[:-1])
     runs = (" ".join(own[start:end]) for start in range(len(own)) for end in range(start + 1, len(own) + 1))
     return any(_like(pattern, run) for run in runs)
 

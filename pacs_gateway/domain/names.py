@@ -6,12 +6,15 @@ A fold is what a name looks like to somebody who types it in a hurry: no accents
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 
 # U+0111/U+0110 have no canonical decomposition: the stroke is part of the letter, so NFD leaves it.
 _LETTERS = str.maketrans({"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ı": "i"})
 _LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th"})
 # Component and group separators (PS3.5 6.2.1), and marks that people type or leave out at will.
-_BREAKS = str.maketrans(dict.fromkeys("^=,.;'’`\"-_/()", " "))
+BREAKS = "^=,.;'’`\"-_/()"
+_BREAKS = str.maketrans(dict.fromkeys(BREAKS, " "))
+_SPACES = re.compile(" +")
 
 
 def fold(text: str) -> str:
@@ -35,15 +38,20 @@ def _ascii_letter(character: str) -> str:
     return plain if plain.isascii() else "?"
 
 
-def fold_pattern(text: str) -> str | None:
-    """Return the fold of a key with wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4), None where it has none.
+def name_pattern(text: str, form: Callable[[str], str]) -> str | None:
+    """Return a key with wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4) in a `form` of names, None where it has none.
 
     It is matched against any run of words: open ends are dropped, for component borders are ignored and ``NGUYEN^*``
     also means a ``NGUYEN`` with nothing behind.
     """
     if "*" not in text and "?" not in text:
         return None
-    return re.sub(r"^(?:\*+ )+(?=.)|(?<=.)(?: \*+)+$", "", fold(text))
+    return re.sub(r"^(?:\*+ )+(?=.)|(?<=.)(?: \*+)+$", "", form(text))
+
+
+def turned(words: Sequence[str]) -> frozenset[str]:
+    """Return the spellings of a name that is given whole: its family name first or last."""
+    return frozenset(" ".join(one) for one in (words, [*words[-1:], *words[:-1]], [*words[1:], *words[:1]]))
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -52,8 +60,16 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def accented(text: str) -> str:
-    """Return `text` composed (NFC), lower case, borders as spaces: the form in which accents are compared."""
-    return " ".join(unicodedata.normalize("NFC", text).translate(_BREAKS).casefold().split())
+    """Return `text` composed (NFC), lower case, borders as spaces: the form in which accents are compared.
+
+    Both databases do the same to what is kept (``database.accented``), which is composed already.
+    """
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text).lower().translate(_BREAKS)).strip(" ")
+
+
+def has_accents(text: str) -> bool:
+    """Return whether a name, or a key for one, says more than its fold."""
+    return accented(text) != fold(text)
 
 
 def display(text: str) -> str:

@@ -8,15 +8,17 @@ from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, case, false, func, literal, or_, select
 
 from pacs_gateway.database.lowered import lowered
-from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study, vocabulary
+from pacs_gateway.database.schema.archive import instance, patient, series, study
 from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, Attribute
 from pacs_gateway.domain.levels import Level
-from pacs_gateway.domain.names import fold, fold_pattern
+from pacs_gateway.domain.names import has_accents
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
 from pacs_gateway.index.arrival import LARGEST_NUMBER
+from pacs_gateway.index.like import ESCAPE, escaped, like_pattern
+from pacs_gateway.index.name_search import accents_agree, name_condition
 
 _TABLES = {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.IMAGE: instance}
 _COMPUTED: Mapping[str, ColumnElement[object]] = {
@@ -26,11 +28,6 @@ _COMPUTED: Mapping[str, ColumnElement[object]] = {
     "NumberOfStudyRelatedInstances": study.c.n_instances,
     "NumberOfSeriesRelatedInstances": series.c.n_instances,
 }
-_FOLDS: Mapping[str, ColumnElement[str]] = {
-    "PatientName": patient.c.patient_name_fold,
-    "ReferringPhysicianName": study.c.referring_physician_name_fold,
-}
-_ESCAPE = "\\"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ def find(
 
 
 def find_keys(connection: Connection, query: Query, *, facilities: frozenset[str] | None) -> "array[int]":
-    """Return the keys of the rows that `query` finds, in their order; `fetch` tells of them piece by piece."""
+    """Return the keys of the rows that `query` finds, in order; `fetch` tells of them piece by piece."""
     key = _TABLES[query.level].c.id
     statement = _selected(query, facilities).with_only_columns(key, maintain_column_froms=True)
     if query.limit is not None:
@@ -121,6 +118,10 @@ def _selected(query: Query, facilities: frozenset[str] | None) -> Select[*tuple[
     statement = statement.where(*_visible(query.level, facilities))
     for keyword, condition in query.conditions.items():
         statement = statement.where(_predicate(query, BY_KEYWORD[keyword], condition))
+    name = query.conditions.get("PatientName")
+    if isinstance(name, NameIs | NameWords) and has_accents(name.text):
+        # Whoever types accents means them: what agrees with them comes first.
+        statement = statement.order_by(case((accents_agree(name), 0), else_=1))
     return statement.order_by(*_order(query.level))
 
 
@@ -205,16 +206,14 @@ def _order(level: Level) -> list[ColumnElement[object]]:
 def _predicate(query: Query, attribute: Attribute, condition: Condition) -> ColumnElement[bool]:
     column = _column(attribute)
     match condition:
-        case NameIs(text):
-            return _name_is(query.level, attribute, text)
-        case NameWords(text):
-            return _name_words(query.level, attribute, text)
+        case NameIs() | NameWords():
+            return name_condition(query.level, attribute.keyword, condition)
         case Range(first, last):
             return _range(column, _earliest(first) if attribute.vr == "TM" else first, last)
         case Wildcard(pattern):
             if query.case_sensitive:
-                return column.like(like_pattern(pattern), escape=_ESCAPE)
-            return lowered(column).like(like_pattern(pattern.lower()), escape=_ESCAPE)
+                return column.like(like_pattern(pattern), escape=ESCAPE)
+            return lowered(column).like(like_pattern(pattern.lower()), escape=ESCAPE)
         case OneOf(values):
             return _one_of(column, attribute, values, case_sensitive=query.case_sensitive)
 
@@ -225,7 +224,7 @@ def _one_of(
     case_sensitive |= attribute.vr == "UI"
     if attribute.column is None:  # a set framed by backslashes
         codes, wanted = (column, values) if case_sensitive else (lowered(column), [v.lower() for v in values])
-        return or_(*(codes.like(f"%{_escaped(_ESCAPE + code + _ESCAPE)}%", escape=_ESCAPE) for code in wanted))
+        return or_(*(codes.like(f"%{escaped(ESCAPE + code + ESCAPE)}%", escape=ESCAPE) for code in wanted))
     if attribute.vr == "IS":
         return column.in_([number for number in map(int, values) if abs(number) <= LARGEST_NUMBER])
     if case_sensitive:
@@ -251,47 +250,6 @@ def _range(column: ColumnElement[object], first: str, last: str) -> ColumnElemen
         # 2359 stands for the whole minute: what it leaves out sorts behind it.
         conditions.append(column <= f"{last}~")
     return and_(*conditions)
-
-
-def _name_is(level: Level, attribute: Attribute, text: str) -> ColumnElement[bool]:
-    folded = _FOLDS[attribute.keyword]
-    pattern = fold_pattern(text)
-    if pattern is None:
-        parts = fold(text).split()
-        # Family name first or last: the same words, turned by one.
-        turned = {" ".join(parts), " ".join(parts[-1:] + parts[:-1]), " ".join(parts[1:] + parts[:1])}
-        return folded.in_(sorted(turned))
-    whole = literal(" ") + folded + literal(" ")
-    matches = whole.like(f"% {like_pattern(pattern)} %", escape=_ESCAPE)
-    if attribute.keyword != "PatientName" or level is Level.PATIENT:
-        return matches
-    # The word table narrows millions of names to a few before each is looked at.
-    pieces = {piece for piece in pattern.replace("*", " ").replace("?", " ").split() if piece}
-    return and_(matches, *(_has_word(f"%{_escaped(piece)}%") for piece in sorted(pieces)))
-
-
-def _name_words(level: Level, attribute: Attribute, text: str) -> ColumnElement[bool]:
-    parts = fold(text).split()
-    if attribute.keyword != "PatientName" or level is Level.PATIENT:
-        folded = literal(" ") + _FOLDS[attribute.keyword]
-        return and_(*(folded.like(f"% {_escaped(part)}%", escape=_ESCAPE) for part in parts))
-    return and_(*(_has_word(f"{_escaped(part)}%") for part in parts))
-
-
-def _has_word(pattern: str) -> ColumnElement[bool]:
-    """A study's patient name has a word like `pattern`: by the vocabulary first, then its words."""
-    found = select(vocabulary.c.word).where(vocabulary.c.word.like(pattern, escape=_ESCAPE))
-    studies = select(patient_word.c.study_key).where(patient_word.c.word.in_(found))
-    return study.c.id.in_(studies)
-
-
-def like_pattern(pattern: str) -> str:
-    """Return the ``LIKE`` pattern for wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4)."""
-    return _escaped(pattern).replace("*", "%").replace("?", "_")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _match(level: Level, row: Row[*tuple[object, ...]], attributes: tuple[Attribute, ...]) -> Match:

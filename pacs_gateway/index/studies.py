@@ -16,7 +16,7 @@ from pacs_gateway.database.schema.archive import patient, series, study
 from pacs_gateway.domain.attributes import Attribute
 from pacs_gateway.domain.instance import InstanceRecord
 from pacs_gateway.domain.levels import Level
-from pacs_gateway.domain.names import accented, fold
+from pacs_gateway.domain.names import fold
 from pacs_gateway.index import name_words
 from pacs_gateway.index.arrival import Arrival, column_value, columns_of
 from pacs_gateway.index.upsert import insert_ignoring
@@ -346,7 +346,7 @@ def _completed_patient(values: Values, offered: Values) -> Values:
     """
     completed = _filled(values, offered)
     known, name = str(completed["patient_name"] or ""), str(offered["patient_name"] or "")
-    if known.isascii() and not accented(name).isascii() and fold(name) == fold(known):
+    if known.isascii() and not name.isascii() and fold(name) == fold(known):
         completed["patient_name"] = name
     return completed
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_gateway.domain.names import accented, display, fold, fold_pattern, to_ascii, words
+from pacs_gateway.domain.names import accented, display, fold, has_accents, name_pattern, to_ascii, words
 
 VIETNAMESE = "aàáảãạăằắẳẵặâầấẩẫậbcdđeèéẻẽẹêềếểễệghiìíỉĩịklmnoòóỏõọôồốổỗộơờớởỡợpqrstuùúủũụưừứửữựvxyỳýỷỹỵ"
 BARE = "aaaaaaaaaaaaaaaaaabcddeeeeeeeeeeeeghiiiiiiklmnoooooooooooooooooopqrstuuuuuuuuuuuuvxyyyyyy"
@@ -53,13 +53,13 @@ def test_one_hangul_syllable_stays_one_letter() -> None:
     assert fold("홍^길동") == "홍 길동"
 
 
-def test_fold_pattern_keeps_wildcards_and_drops_open_ends() -> None:
-    assert fold_pattern("NGUYỄN^*") == "nguyen"
-    assert fold_pattern("NGUYỄN*") == "nguyen*"
-    assert fold_pattern("*^Đức") == "duc"
-    assert fold_pattern("Ng?yễn^*^Đức") == "ng?yen * duc"
-    assert fold_pattern("*") == "*"
-    assert fold_pattern("Nguyễn") is None
+def test_a_pattern_keeps_wildcards_and_drops_open_ends() -> None:
+    assert name_pattern("NGUYỄN^*", fold) == "nguyen"
+    assert name_pattern("NGUYỄN*", fold) == "nguyen*"
+    assert name_pattern("*^Đức", fold) == "duc"
+    assert name_pattern("Ng?yễn^*^Đức", fold) == "ng?yen * duc"
+    assert name_pattern("*", fold) == "*"
+    assert name_pattern("Nguyễn", fold) is None
 
 
 def test_accents_can_be_compared_when_wanted() -> None:
@@ -95,3 +95,10 @@ def test_display_shows_the_first_group_that_says_something(name: str, shown: str
 )
 def test_to_ascii_drops_marks_and_keeps_the_case(text: str, plain: str) -> None:
     assert to_ascii(text) == plain
+
+
+def test_a_key_says_accents_or_leaves_them_open() -> None:
+    assert has_accents("*Trần*")
+    assert has_accents("Đức")
+    assert not has_accents("TRAN^VAN*")
+    assert not has_accents("O'Neil")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pacs_gateway.database.engine import Database
 from pacs_gateway.domain.attributes import BY_KEYWORD, COUNTED, Matching
 from pacs_gateway.domain.levels import Level
-from pacs_gateway.domain.matching import matches
+from pacs_gateway.domain.matching import accents_agree, matches
 from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import InvalidQueryError
 from pacs_gateway.index.search import Page, find
@@ -131,6 +131,7 @@ scopes = st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()])
 def check(hospital: Database, query: Query, facilities: frozenset[str] | None) -> None:
     everything = found(hospital, Query(query.level), facilities).matches
     expected = [match.values for match in everything if matches(query, match.values)]
+    expected.sort(key=lambda values: not accents_agree(query, values))
     assert [match.values for match in found(hospital, query, facilities).matches] == expected
 
 
@@ -204,6 +205,26 @@ def test_other_facilities_do_not_exist(hospital: Database) -> None:
 def test_names_are_found_as_settled(hospital: Database, key: str, fuzzy: bool, names: set[str]) -> None:
     page = found(hospital, Query.build(Level.STUDY, {"PatientName": key}, fuzzy=fuzzy))
     assert {match.values["PatientName"] for match in page.matches} == names
+
+
+@pytest.mark.parametrize(
+    ("key", "fuzzy"), [("*Trần*", False), ("TRẦN^*", False), ("Trần^Văn^An", False), ("an trần", True)]
+)
+@pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY])
+def test_names_with_the_accents_of_the_key_come_first(database: Database, key: str, fuzzy: bool, level: Level) -> None:
+    names = ["TRAN^VAN^AN", "Trân^Văn^An", "Trần^Văn^An", "tran van an", "TRẦN VĂN AN"]
+    for n, name in enumerate(names, 1):
+        patient = {"PatientName": name, "PatientID": f"BN{n}", "StudyDate": f"2026010{9 - n}"}
+        write(database, record(n, attributes=patient))
+
+    told = [
+        m.values["PatientName"] for m in found(database, Query.build(level, {"PatientName": key}, fuzzy=fuzzy)).matches
+    ]
+
+    assert set(told[:2]) == {"Trần^Văn^An", "TRẦN VĂN AN"}
+    assert set(told) == set(names)
+    if level is Level.STUDY:
+        assert told == ["Trần^Văn^An", "TRẦN VĂN AN", "TRAN^VAN^AN", "Trân^Văn^An", "tran van an"]
 
 
 def test_a_time_of_the_minute_lies_in_a_range_of_seconds(database: Database) -> None:
