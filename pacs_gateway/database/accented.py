@@ -27,5 +27,4 @@ def _translated(element: accented, compiler: SQLCompiler, **options: Any) -> str
     (name,) = element.clauses
     lower = compiler.process(lowered(name), **options)
     breaks, spaces = BREAKS.replace("'", "''"), " " * len(BREAKS)
-    spaced = f"translate({lower}, '{breaks}', '{spaces}')"
-    return f"""(btrim(regexp_replace({spaced}, ' +', ' ', 'g'), ' ') COLLATE "C")"""
+    return f"""(btrim(regexp_replace(translate({lower}, '{breaks}', '{spaces}'), ' +', ' ', 'g'), ' ') COLLATE "C")"""

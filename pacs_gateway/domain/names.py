@@ -14,7 +14,6 @@ _LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ"
 # Component and group separators (PS3.5 6.2.1), and marks that people type or leave out at will.
 BREAKS = "^=,.;'’`\"-_/()"
 _BREAKS = str.maketrans(dict.fromkeys(BREAKS, " "))
-_SPACES = re.compile(" +")
 
 
 def fold(text: str) -> str:
@@ -62,9 +61,14 @@ def words(text: str) -> tuple[str, ...]:
 def accented(text: str) -> str:
     """Return `text` composed (NFC), lower case, borders as spaces: the form in which accents are compared.
 
-    Both databases do the same to what is kept (``database.accented``), which is composed already.
+    Both databases do the same to what is kept (``database.accented``), which is composed already. SQLite calls this for
+    every name that is ranked: looking for each mark is several times faster than translating letter by letter.
     """
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", text).lower().translate(_BREAKS)).strip(" ")
+    spaced = unicodedata.normalize("NFC", text).lower()
+    for mark in BREAKS:
+        if mark in spaced:
+            spaced = spaced.replace(mark, " ")
+    return " ".join(filter(None, spaced.split(" ")))
 
 
 def has_accents(text: str) -> bool:
