@@ -6,6 +6,7 @@ from pacs_gateway.dimse.find_request import (
     INSTANCE_AVAILABILITY,
     RETRIEVE_AE_TITLE,
     SPECIFIC_CHARACTER_SET,
+    TIMEZONE_OFFSET,
     FindRequest,
 )
 from pacs_gateway.dimse.information_model import QUERY_RETRIEVE_LEVEL
@@ -50,5 +51,7 @@ class AnswerWriter:
         encoded += [
             part if isinstance(part, bytes) else text(part.tag, part.vr, texts[part.tag], encode)
             for part in self._parts
+            # An offset that is not known is not said to be none.
+            if isinstance(part, bytes) or part.tag != TIMEZONE_OFFSET or texts[part.tag]
         ]
         return b"".join(encoded)

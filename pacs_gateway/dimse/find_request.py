@@ -15,15 +15,24 @@ from pacs_gateway.domain.attributes import BY_KEYWORD, BY_TAG, Attribute, Matchi
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import OneOf, Query
-from pacs_gateway.errors import UnfitQueryError
+from pacs_gateway.domain.time_span import OFFSETS, TIME_OF
+from pacs_gateway.errors import InvalidQueryError, UnfitQueryError
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 RETRIEVE_AE_TITLE = 0x00080054
 INSTANCE_AVAILABILITY = 0x00080056
+TIMEZONE_OFFSET = 0x00080201
 # About the query itself, or told of every match whoever asks; Storage Media File-Set ID and UID have no value here,
 # for nothing is kept on media that somebody would have to fetch from a shelf.
 _NO_KEYS = frozenset(
-    {SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, 0x00080053, RETRIEVE_AE_TITLE, INSTANCE_AVAILABILITY, 0x00080201}
+    {
+        SPECIFIC_CHARACTER_SET,
+        QUERY_RETRIEVE_LEVEL,
+        0x00080053,
+        RETRIEVE_AE_TITLE,
+        INSTANCE_AVAILABILITY,
+        TIMEZONE_OFFSET,
+    }
 )
 _MEDIA = frozenset({0x00880130, 0x00880140})
 # A query with a single value or list for one of these is about something, and not about everything.
@@ -35,7 +44,9 @@ class Options:
     """How a query is to be understood: what was negotiated, and what the device's record says."""
 
     is_relational: bool = False
+    is_combined: bool = False
     is_fuzzy: bool = False
+    is_zoned: bool = False
     ignores_case: bool = False
     charset: str = ""
     """Character set of requests that name none."""
@@ -43,8 +54,8 @@ class Options:
     @classmethod
     def agreed(cls, extended: bytes, *, ignores_case: bool, charset: str) -> "Options":
         """Return the options of service class application information (PS3.4 C.5.1.1)."""
-        relational, _, fuzzy, *_ = (*extended, 0, 0, 0)
-        return cls(bool(relational), bool(fuzzy), ignores_case, charset)
+        relational, combined, fuzzy, zoned, *_ = map(bool, (*extended, 0, 0, 0, 0))
+        return cls(relational, combined, fuzzy, zoned, ignores_case, charset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +95,21 @@ class FindRequest:
         query = Query.build(level, keys.texts, fuzzy=options.is_fuzzy, case_sensitive=not options.ignores_case)
         if not options.is_relational:
             _check_hierarchy(query, model)
-        unique = [BY_KEYWORD[one.unique_key] for one in (*model.above(level), level)]
-        asked = {attribute.tag: attribute for attribute in (*keys.attributes, *unique)}
+        offset = _offset(identifier) if options.is_zoned else None
+        query = query.with_time_spans(is_combined=options.is_combined, offset=offset)
+        told = [*keys.attributes, *(BY_KEYWORD[one.unique_key] for one in (*model.above(level), level))]
+        if options.is_zoned and level is not Level.PATIENT:
+            # Times are told as they were recorded, with what they were recorded in.
+            told.append(BY_TAG[TIMEZONE_OFFSET])
+        # The hours of a day, whichever day it is, are not moved to another zone: they would be those of two days.
+        is_zone_kept = offset is None or query.conditions.keys().isdisjoint(TIME_OF.values())
+        if identifier.code(TIMEZONE_OFFSET) and not options.is_zoned:
+            is_zone_kept = False
         return cls(
             query,
-            tuple(asked.values()),
+            tuple({attribute.tag: attribute for attribute in told}.values()),
             keys.blanks,
-            keys.is_served_whole,
+            keys.is_served_whole and is_zone_kept,
             terms,
             INSTANCE_AVAILABILITY in identifier.elements,
         )
@@ -114,7 +133,7 @@ class _Keys:
         blanks: list[tuple[int, str]] = []
         is_served_whole = True
         for tag, element in identifier.elements.items():
-            if tag in _NO_KEYS or tag & 0xFFFF == 0:
+            if tag in _NO_KEYS or tag & 0xFFFF == 0:  # group lengths
                 continue
             attribute = BY_TAG.get(tag)
             if attribute is None or attribute.level not in levels:
@@ -125,7 +144,7 @@ class _Keys:
             text = _text(element, attribute.vr, charset)
             if attribute.matching is not Matching.NONE:
                 texts[attribute.keyword] = text
-            elif text:
+            elif text and tag != TIMEZONE_OFFSET:
                 is_served_whole = False
         return cls(texts, tuple(attributes), tuple(blanks), is_served_whole)
 
@@ -134,6 +153,14 @@ def _text(element: RawElement, vr: str, charset: CharacterSet) -> str:
     if vr in ENCODED_VRS:
         return charset.decode(element.value)
     return element.value.decode("latin-1").strip("\0 ")
+
+
+def _offset(identifier: Identifier) -> int | None:
+    """Return the minutes east of UTC in which the keys are meant, None where they say nothing of it."""
+    text = identifier.code(TIMEZONE_OFFSET)
+    if text and text not in OFFSETS:
+        raise InvalidQueryError("the timezone offset is not one", tag=TIMEZONE_OFFSET)
+    return OFFSETS.get(text)
 
 
 def _check_hierarchy(query: Query, model: InformationModel) -> None:

@@ -14,18 +14,34 @@ from collections.abc import Callable, Mapping
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
 from pacs_gateway.domain.names import accented, fold, has_accents, name_pattern
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 
 
 def matches(query: Query, values: Mapping[str, str]) -> bool:
     """Return whether an entity with `values` (by keyword, an absent one is empty) meets every condition."""
     return all(
-        _meets(BY_KEYWORD[keyword], condition, values.get(keyword, ""), case_sensitive=query.case_sensitive)
+        _meets(BY_KEYWORD[keyword], condition, values, case_sensitive=query.case_sensitive)
         for keyword, condition in query.conditions.items()
     )
 
 
-def _meets(attribute: Attribute, condition: Condition, value: str, *, case_sensitive: bool) -> bool:
+def _lies_in(span: TimeSpan, date: str, time: str, values: Mapping[str, str]) -> bool:
+    first, last = span.at(OFFSETS.get(values.get("TimezoneOffsetFromUTC", "")))
+    moment = date + time
+    begins = not first or _filled(moment) >= _filled(first)
+    return date != "" and begins and (not last or moment <= last or moment.startswith(last))
+
+
+def _filled(moment: str) -> str:
+    seconds, _, fraction = moment.partition(".")
+    return f"{seconds:0<14}.{fraction:0<6}"
+
+
+def _meets(attribute: Attribute, condition: Condition, values: Mapping[str, str], *, case_sensitive: bool) -> bool:
+    value = values.get(attribute.keyword, "")
     match condition:
+        case TimeSpan():
+            return _lies_in(condition, value, values.get(TIME_OF[attribute.keyword], ""), values)
         case OneOf(wanted):
             return _is_one_of(attribute, wanted, value, case_sensitive=case_sensitive or attribute.vr == "UI")
         case Range(first, last):

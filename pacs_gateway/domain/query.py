@@ -7,11 +7,13 @@ PS3.4 C.2.2.2 (matching), PS3.18 8.3.4 (query parameters)
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import fold
+from pacs_gateway.domain.time_span import TIME_OF, TimeSpan
 from pacs_gateway.domain.uids import is_uid
 from pacs_gateway.domain.values import clean
 from pacs_gateway.errors import InvalidQueryError
@@ -59,7 +61,7 @@ class NameWords:
     text: str
 
 
-Condition = OneOf | Range | Wildcard | NameIs | NameWords
+Condition = OneOf | Range | Wildcard | NameIs | NameWords | TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Query:
         offset: int = 0,
         fuzzy: bool = False,
         case_sensitive: bool = False,
-    ) -> "Query":
+    ) -> Self:
         """Return the query for matching keys as they come from a wire.
 
         Parameters
@@ -104,6 +106,26 @@ class Query:
             if condition is not None:
                 conditions[keyword] = condition
         return cls(level, conditions, limit, offset, case_sensitive)
+
+    def with_time_spans(self, *, is_combined: bool, offset: int | None) -> Self:
+        """Return the query with ranges of dates as spans of time.
+
+        Parameters
+        ----------
+        is_combined
+            A range of a date and one of the time that goes with it are one: from the first moment to the last.
+        offset
+            Minutes east of UTC in which dates are meant, and times with them; None for the local time of each entity.
+        """
+        conditions = dict(self.conditions)
+        for date, time in TIME_OF.items():
+            days, hours = conditions.get(date), conditions.get(time) if is_combined else None
+            if isinstance(days, Range) and (isinstance(hours, Range) or offset is not None):
+                first, last = (hours.first, hours.last) if isinstance(hours, Range) else ("", "")
+                conditions[date] = TimeSpan(days.first and days.first + first, days.last and days.last + last, offset)
+                if hours is not None:
+                    del conditions[time]
+        return replace(self, conditions=conditions)
 
 
 def _attribute(keyword: str, level: Level) -> Attribute:

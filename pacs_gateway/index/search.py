@@ -5,17 +5,34 @@ every query, not a filter behind it.
 """
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, case, false, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 
 from pacs_gateway.database.lowered import lowered
 from pacs_gateway.database.schema.archive import instance, patient, series, study
+from pacs_gateway.database.schema.base import Text
 from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, Attribute
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import has_accents
 from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 from pacs_gateway.index.arrival import LARGEST_NUMBER
 from pacs_gateway.index.like import ESCAPE, escaped, like_pattern
 from pacs_gateway.index.name_search import accents_agree, name_condition
@@ -208,6 +225,8 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
     match condition:
         case NameIs() | NameWords():
             return name_condition(query.level, attribute.keyword, condition)
+        case TimeSpan():
+            return _span(column, _column(BY_KEYWORD[TIME_OF[attribute.keyword]]), condition)
         case Range(first, last):
             return _range(column, _earliest(first) if attribute.vr == "TM" else first, last)
         case Wildcard(pattern):
@@ -233,13 +252,34 @@ def _one_of(
     return or_(column.in_(values), lowered(column).in_([value.lower() for value in values]))
 
 
-def _earliest(time: str) -> str:
+def _span(date: ColumnElement[object], time: ColumnElement[object], span: TimeSpan) -> ColumnElement[bool]:
+    """Return whether a date and its time lie in `span`; by the days first, for which there may be an index."""
+    moment = cast(date, Text).concat(time)
+    first_day, last_day = span.days
+    conditions = [date != "", date >= first_day, date <= last_day if last_day else true()]
+    if span.first:
+        conditions.append(moment >= _there(span, lambda ends: _earliest(ends[0], n_least=8)))
+    if span.last:
+        conditions.append(moment <= _there(span, lambda ends: f"{ends[1]}~"))
+    return and_(*conditions)
+
+
+def _there(span: TimeSpan, bound: Callable[[tuple[str, str]], str]) -> ColumnElement[str]:
+    """Return a `bound` of `span` in the local time of each study."""
+    here = literal(bound(span.at(None)), Text)
+    if span.offset is None:
+        return here
+    elsewhere = {text: bound(span.at(minutes)) for text, minutes in OFFSETS.items() if minutes != span.offset}
+    return case(elsewhere, value=study.c.timezone_offset, else_=here)
+
+
+def _earliest(time: str, *, n_least: int = 2) -> str:
     """Return a time without the zeros at its end that say nothing: a value of 0830 lies in a range from 083000."""
     seconds, _, fraction = time.partition(".")
     fraction = fraction.rstrip("0")
     if fraction:
         return f"{seconds}.{fraction}"
-    while len(seconds) > 2 and seconds.endswith("00"):
+    while len(seconds) > n_least and seconds.endswith("00"):
         seconds = seconds[:-2]
     return seconds
 

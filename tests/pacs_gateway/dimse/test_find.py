@@ -54,6 +54,7 @@ def hospital(module_database_url: str) -> Iterator[Database]:
             "StudyTime": f"0{study}3000",
             "AccessionNumber": f"Ac{study}",
             "StudyDescription": "CT bụng",
+            "TimezoneOffsetFromUTC": "+0700" if study == 5 else "",
         }
         facility = "ELSEWHERE" if study == 6 else "LOCAL"
         for series in (1, 2):
@@ -244,6 +245,33 @@ def test_queries_about_somebody_are_not_capped(server: FindServer) -> None:
 def test_words_of_a_name_match_in_any_order_when_that_was_agreed(server: FindServer) -> None:
     assert Asker(server.port).ask("STUDY", PatientName="an tran").statuses == [0]
     assert len(Asker(server.port, extended=b"\0\0\1").ask("STUDY", PatientName="an tran").data_sets) == 4
+
+
+def test_date_and_time_are_one_when_that_was_agreed(server: FindServer) -> None:
+    keys = {"StudyDate": "20260102-20260104", "StudyTime": "0300-0345"}
+
+    assert Asker(server.port).ask("STUDY", **keys).all("StudyInstanceUID") == [uid(3)]
+    combined = Asker(server.port, extended=b"\0\1").ask("STUDY", **keys)
+    assert combined.all("StudyInstanceUID") == [uid(3)]
+    assert combined.all("StudyDate") == ["20260103"]
+
+
+def test_dates_are_those_of_the_askers_zone_when_that_was_agreed(server: FindServer) -> None:
+    zoned = Asker(server.port, extended=b"\0\1\0\1")
+
+    # Study 5 was made at half past five in Hanoi: the day before in London. Where study 4 was made nobody knows.
+    in_london = zoned.ask("STUDY", StudyDate="20260104", TimezoneOffsetFromUTC="+0000")
+    assert in_london.all("StudyInstanceUID") == [uid(5), uid(4)]
+    assert in_london.data_sets[0].TimezoneOffsetFromUTC == "+0700"
+    assert zoned.ask("STUDY", StudyDate="20260105", TimezoneOffsetFromUTC="+0700").all("StudyTime") == ["053000"]
+    assert "TimezoneOffsetFromUTC" not in zoned.ask("STUDY", StudyInstanceUID=uid(1)).data_sets[0]
+    hours = zoned.ask("STUDY", StudyInstanceUID=uid(1), StudyTime="0130", TimezoneOffsetFromUTC="+0000")
+    assert hours.statuses == [PENDING_WITHOUT, 0]
+    assert zoned.ask("STUDY", TimezoneOffsetFromUTC="+25").final.OffendingElement == 0x00080201
+    assert Asker(server.port).ask("STUDY", StudyInstanceUID=uid(1), TimezoneOffsetFromUTC="+0000").statuses == [
+        PENDING_WITHOUT,
+        0,
+    ]
 
 
 # Character sets

@@ -33,6 +33,7 @@ NAMES = [
 TEXTS = ["", "A1", "a1", "A_1", "A%1", "A\\1", "AB1", "Ngực", "NGỰC", "a*b", "A?1", "İ", "ß"]
 DATES = ["", "20260101", "20260102", "20251231", "19991231"]
 TIMES = ["", "08", "0830", "083000", "083000.000000", "083000.5", "083001", "2359", "235959"]
+OFFSETS = ["", "+0700", "+0000", "-0930", "+1400", "+0707", "local"]
 NUMBERS = ["", "1", "2", "-1", "007", "12.0", "99999999999"]
 MODALITIES = ["CT", "MR", "SR", "ct"]
 
@@ -50,6 +51,7 @@ def hospital(module_database_url: str) -> Iterator[Database]:
             "PatientSex": ["M", "F", ""][n % 3],
             "StudyDate": DATES[n * 3 % 5],
             "StudyTime": TIMES[n % 9],
+            "TimezoneOffsetFromUTC": OFFSETS[n % 7],
             "AccessionNumber": TEXTS[n % 13],
             "StudyID": TEXTS[n * 5 % 13],
             "StudyDescription": TEXTS[n * 7 % 13],
@@ -120,9 +122,23 @@ def queries(draw: st.DrawFn) -> Query:
     texts = {keyword: draw(keys[BY_KEYWORD[keyword].matching]) for keyword in chosen}
     fuzzy, case_sensitive = draw(st.booleans()), draw(st.booleans())
     try:
-        return Query.build(level, texts, fuzzy=fuzzy, case_sensitive=case_sensitive)
+        query = Query.build(level, texts, fuzzy=fuzzy, case_sensitive=case_sensitive)
     except InvalidQueryError:
         return Query(level)
+    return query.with_time_spans(is_combined=draw(st.booleans()), offset=draw(st.sampled_from([None, 0, 420, -570])))
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> Query:
+    """Dates and times together: rare among all queries, and easily got wrong."""
+    level = draw(st.sampled_from([Level.STUDY, Level.SERIES]))
+    pairs = [("StudyDate", "StudyTime"), ("SeriesDate", "SeriesTime")][: 1 if level is Level.STUDY else 2]
+    texts = {k: draw(keys[BY_KEYWORD[k].matching]) for k in draw(st.sampled_from(pairs))}
+    try:
+        query = Query.build(level, texts)
+    except InvalidQueryError:
+        return Query(level)
+    return query.with_time_spans(is_combined=True, offset=draw(st.sampled_from([None, 0, 420, 840, -570])))
 
 
 scopes = st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()])
@@ -137,7 +153,7 @@ def check(hospital: Database, query: Query, facilities: frozenset[str] | None) -
 
 @pytest.mark.parametrize("module_database_url", ["sqlite"], indirect=True)
 @settings(max_examples=250, deadline=None)
-@given(query=queries(), facilities=scopes)
+@given(query=queries() | spans(), facilities=scopes)
 def test_sqlite_finds_what_the_reference_matcher_finds(
     hospital: Database, query: Query, facilities: frozenset[str] | None
 ) -> None:
@@ -147,7 +163,7 @@ def test_sqlite_finds_what_the_reference_matcher_finds(
 @pytest.mark.peer("postgresql")
 @pytest.mark.parametrize("module_database_url", ["postgresql"], indirect=True)
 @settings(max_examples=100, deadline=None)
-@given(query=queries(), facilities=scopes)
+@given(query=queries() | spans(), facilities=scopes)
 def test_postgresql_finds_what_the_reference_matcher_finds(
     hospital: Database, query: Query, facilities: frozenset[str] | None
 ) -> None:
