@@ -219,7 +219,7 @@ class GatewayAssociation(Association):
         """Serve messages until release, abort, `idle_s` seconds of silence or the end of the process."""
         while self.is_established:
             context_id, message = self.dimse.next_request(idle_s)
-            if message is not None:
+            if message is not None and self.dul.is_alive():  # nobody is left to be served otherwise
                 self._serve_request(message, cast(int, context_id))
             elif self.acse.is_release_requested():
                 self.acse.send_release(is_response=True)

@@ -3,6 +3,7 @@
 import secrets
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice, product
 from pathlib import Path
 
@@ -10,16 +11,20 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
+from pacs_gateway.dimse.negotiation import STUDY_ROOT_FIND, STUDY_ROOT_MOVE
 from tests.support import dicomweb
 from tests.support.builders import Identity, encode, image, part10
+from tests.support.raw_caller import AbortedError, RawCaller
 from tests.support.raw_sender import RawSender
 from tests.support.running_gateway import RunningGateway, running_gateway
-from tests.support.scripted_peer import CT_IMAGE, ScriptedPeer, associate_rq
+from tests.support.scripted_peer import CT_IMAGE, ScriptedPeer, associate_rq, element
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("path-traversal")
 
 _N_STRINGS = 300
+_FIND, _MOVE = 0x20, 0x21
+_UNKNOWN_DESTINATION = 0xA801
 _INDEXED_DEADLINE_S = 30.0
 _TOKEN = f"canary{secrets.token_hex(4)}"
 """Part of every string: whatever file is made of one can be found."""
@@ -121,6 +126,42 @@ def test_no_ae_title_is_a_path(gateway: RunningGateway) -> None:
                 shown = {name: value.encode() for name, value in options.items()}
                 peer.send(associate_rq(**shown))  # type: ignore[arg-type] # titles of bytes
                 assert peer.receive_pdu()[:1] in (b"\x02", b"\x03"), ascii(text)
+
+
+def test_no_key_of_a_query_is_a_path(gateway: RunningGateway) -> None:
+    """The texts are keys that nothing matches, or that do not fit; the query after it is answered."""
+    keywords = ("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber", "RetrieveAETitle")
+    with RawCaller(gateway.dicom_port, STUDY_ROOT_FIND) as caller:
+        for number, text in enumerate(strings()):
+            keys = Dataset()
+            keys.QueryRetrieveLevel = "STUDY"
+            keyword = keywords[number % len(keywords)]
+            setattr(keys, keyword, "1")
+            caller.ask(_FIND, with_raw(keys, keyword, text))
+
+        good = Dataset()
+        good.QueryRetrieveLevel, good.PatientID = "STUDY", "nobody"
+        assert caller.ask(_FIND, good)[-1].status == 0
+
+
+def test_no_destination_of_a_move_is_a_path(gateway: RunningGateway) -> None:
+    """Nobody is called that; what cannot be an AE title at all ends the association."""
+    keys = Dataset()
+    keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", "1.2.3"
+    for text in strings():
+        with RawCaller(gateway.dicom_port, STUDY_ROOT_MOVE) as caller, suppress(AbortedError):
+            moved = caller.ask(_MOVE, keys, element(0x600, text.encode()))[-1]
+            assert moved.status == _UNKNOWN_DESTINATION, ascii(text)
+
+
+def test_no_key_of_a_move_is_a_path(gateway: RunningGateway) -> None:
+    gateway.must("device", "add", "DEST", "127.0.0.1", "9")
+    keys = Dataset()
+    keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", "1.2.3"
+    with RawCaller(gateway.dicom_port, STUDY_ROOT_MOVE) as caller:
+        for text in strings():
+            moved = caller.ask(_MOVE, with_raw(keys, "StudyInstanceUID", text), element(0x600, b"DEST"))[-1]
+            assert moved.completed == 0, ascii(text)
 
 
 def test_no_file_of_a_stow_request_is_a_path(gateway: RunningGateway) -> None:

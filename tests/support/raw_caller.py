@@ -20,6 +20,10 @@ _STATUS, _DATA_SET_TYPE, _NO_DATA_SET = 0x900, 0x800, 0x101
 _COMPLETED, _FAILED = 0x1021, 0x1022
 
 
+class AbortedError(Exception):
+    """The gateway aborted the association."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One response: elements of its command set by number, and its data set."""
@@ -105,6 +109,8 @@ class RawCaller:
 
     def _fragments(self) -> Sequence[tuple[int, bytes]]:
         answer = self._peer.receive_pdu()
+        if answer[:1] == b"\x07":
+            raise AbortedError
         assert answer[:1] == b"\x04", f"expected P-DATA-TF, got {answer[:10]!r}"
         fragments, offset = [], 6
         while offset < len(answer):
