@@ -367,14 +367,6 @@ def test_every_rejection_looks_the_same(running: Running, called: str | bytes, c
     assert rejection["calling"].isprintable()
 
 
-def test_a_title_that_differs_only_in_case_is_said_to_be_so(running: Running) -> None:
-    with ScriptedPeer(running.port) as peer:
-        peer.send(associate_rq(called="PacsGw"))
-        peer.receive_pdu()
-
-    assert "only in case" in running.devices.rejections[0]["reason"]
-
-
 def test_padding_is_no_part_of_a_title(running: Running) -> None:
     with ScriptedPeer(running.port) as peer:
         assert title("  PACSGW") == b"  PACSGW        "
