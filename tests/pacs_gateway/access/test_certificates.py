@@ -96,7 +96,7 @@ def test_technician_reads_which_certificate_was_shown(access: Access, authority:
     listed = {(one.calling, one.address): one.reason for one in access.devices.rejected()}
     assert listed == {
         ("CT1", "192.0.2.1"): f"its TLS certificate is not one it is bound to: {wrong.fingerprint}",
-        ("CT1", "192.0.2.2"): "known, but not at this address: 192.0.2.1/32",
+        ("CT1", "192.0.2.2"): "known, but from another address than 192.0.2.1/32",
         ("", "192.0.2.3"): "no client certificate",
     }
 
