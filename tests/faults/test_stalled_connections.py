@@ -2,13 +2,16 @@
 
 import logging
 import socket
+import ssl
 import struct
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.authority import Authority
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.scripted_peer import ScriptedPeer
 from tests.support.storescu import echo
@@ -18,6 +21,7 @@ _log = logging.getLogger(__name__)
 pytestmark = pytest.mark.peer("dcmtk")
 
 N_STALLED = 200
+N_SILENT_TLS = 50
 _ECHO_DEADLINE_S = 5.0
 """Five times the promise: 1 s."""
 _FLAT_BYTES = 64 << 20
@@ -26,7 +30,10 @@ _FOUR_GIB = 0xFFFFFFFF
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with running_gateway(tmp_path_factory.mktemp("stalled")) as gateway:
+    folder = tmp_path_factory.mktemp("stalled")
+    own = Authority(folder / "pki").issue("gateway")
+    settings = {"PACS_DICOM_TLS_CERT": str(own.certificate), "PACS_DICOM_TLS_KEY": str(own.key)}
+    with running_gateway(folder / "gateway", settings | {"PACS_DICOM_TLS_PORT": "0"}) as gateway:
         yield gateway
 
 
@@ -44,6 +51,7 @@ def _resident(pid: int) -> int:
 def assert_served(gateway: RunningGateway, n_echoes: int = 5) -> None:
     """C-ECHO is answered in time, every time."""
     answers = [echo(gateway.dicom_port) for _ in range(n_echoes)]
+    answers += [echo(gateway.dicom_tls_port, "+tla", "-ic") for _ in range(n_echoes)]
     _log.info("C-ECHO after %.2f s at most", max(seconds for _, seconds in answers))
     assert all(answered for answered, _ in answers)
     assert max(seconds for _, seconds in answers) < _ECHO_DEADLINE_S
@@ -68,6 +76,51 @@ def test_connections_that_stall_after_three_bytes_keep_nobody_out(gateway: Runni
 
         assert_served(gateway)
         assert_flat(gateway, before)
+
+
+def test_tls_connections_without_a_hello_keep_nobody_out(gateway: RunningGateway) -> None:
+    assert echo(gateway.dicom_tls_port, "+tla", "-ic")[0]
+    before = resident_bytes(gateway)
+    with ExitStack() as stack:
+        address = ("127.0.0.1", gateway.dicom_tls_port)
+        for _ in range(N_SILENT_TLS):
+            stack.enter_context(socket.create_connection(address, 10))
+
+        assert_served(gateway)
+        assert_flat(gateway, before)
+
+
+def test_tls_hellos_that_come_byte_by_byte_keep_nobody_out(gateway: RunningGateway) -> None:
+    before = resident_bytes(gateway)
+    hello, done = _client_hello(), threading.Event()
+
+    def trickle() -> None:
+        with ExitStack() as stack:
+            address = ("127.0.0.1", gateway.dicom_tls_port)
+            slow = [stack.enter_context(socket.create_connection(address, 10)) for _ in range(N_SILENT_TLS)]
+            for byte in hello:
+                for sock in slow:
+                    with suppress(OSError):  # it had to make room
+                        sock.send(bytes([byte]))
+                if done.wait(0.05):
+                    return
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        assert_served(gateway)
+        assert_flat(gateway, before)
+    finally:
+        done.set()
+        thread.join()
+
+
+def _client_hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
 
 
 @pytest.mark.parametrize("after_association", [False, True], ids=["as the first PDU", "within an association"])

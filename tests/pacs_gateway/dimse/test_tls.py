@@ -4,6 +4,7 @@ import random
 import socket
 import ssl
 import subprocess
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from pacs_gateway.access.networks import LOOPBACK, Networks
 from pacs_gateway.dimse.config import TlsConfig
-from tests.pacs_gateway.dimse.conftest import Running, Serve, wait_until
+from pacs_gateway.dimse.tls import make_context
+from pacs_gateway.dimse.wire import Wire
+from tests.pacs_gateway.dimse.conftest import CONFIG, Running, Serve, wait_until
 from tests.support.authority import Authority, Identity
 from tests.support.proxy_header import proxy_header
 from tests.support.scripted_peer import CT_IMAGE, ScriptedPeer, associate_rq, echo_rq, p_data, pdu, pdv, store_rq
@@ -320,12 +323,41 @@ def test_mutated_hellos_harm_nobody(running: Running, site: Site) -> None:
 def test_an_answer_too_long_for_the_connection_waits_until_the_caller_reads(
     serve: Serve, site: Site, tmp_path: Path
 ) -> None:
-    # A chain of certificates that fills more than what a caller which does not read leaves room for.
+    # A chain of certificates that is longer than what the two ends hold between them.
     chain = tmp_path / "chain.pem"
-    chain.write_bytes(site.gateway.certificate.read_bytes() * 200)
+    chain.write_bytes(site.gateway.certificate.read_bytes() * 150)
     running = serve(tls=TlsConfig(chain, site.gateway.key, site.authority.certificate), send_buffer=4096)
-    with TlsPeer(running.tls_port, site.context(site.ct1)) as peer:
-        peer.associate()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(_DEADLINE_S)
+        sock.connect(("127.0.0.1", running.tls_port))
+        with site.context(site.ct1).wrap_socket(sock) as secure:
+            secure.sendall(associate_rq())
+
+            assert secure.recv(1) == b"\x02"
+
+
+def test_what_is_sent_arrives_whole_though_its_reader_is_slow(site: Site) -> None:
+    data, received = random.Random(2026).randbytes(8 << 20), bytearray()
+    with ExitStack() as stack:
+        here, there = map(stack.enter_context, socket.socketpair())
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+
+        def read() -> None:
+            with site.context(site.ct1).wrap_socket(there) as secure:
+                while piece := secure.recv(10_000):
+                    received.extend(piece)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        secure = make_context(site.config, is_server=True).wrap_socket(here, server_side=True)
+        wire = Wire(secure, CONFIG)
+        for start in range(0, len(data), 1_000_000):
+            wire.send(data[start : start + 1_000_000])
+        wire.linger(1)
+        secure.close()
+        reader.join(_DEADLINE_S)
+    assert received == data
 
 
 def test_an_association_that_is_cut_takes_no_cipher_text_for_data(serve: Serve, site: Site) -> None:
