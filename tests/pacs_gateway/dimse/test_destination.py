@@ -71,6 +71,39 @@ def test_a_device_of_another_authority_is_not_talked_to(serve: Serve, authority:
         echo(CalledEntry("PACSGW", port=running.tls_port), files(authority.issue("gateway"), authority.certificate))
 
 
+def test_a_device_that_nobody_vouches_for_is_known_by_its_fingerprint_alone(serve: Serve, authority: Authority) -> None:
+    theirs = authority.issue("archive")
+    running = serve(tls=files(theirs, None))
+    entry = CalledEntry("PACSGW", port=running.tls_port, certificates=(theirs.fingerprint,))
+    tls = files(authority.issue("gateway"), None)
+
+    assert echo(entry, tls) == 0
+    for bound in ((), ("subject:CN=archive,O=Hospital",)):
+        with pytest.raises(ConfigurationError, match="anybody could answer"):
+            echo(replace(entry, certificates=bound), tls)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_bound", "is_checked"),
+    [
+        ("archive.example.org", False, True),
+        ("archive.example.org", True, False),
+        ("archive", False, False),
+        ("127.0.0.1", False, False),
+        ("::1", False, False),
+    ],
+)
+def test_a_domain_name_is_looked_for_in_the_certificate_of_a_device_that_is_not_bound_to_one(
+    authority: Authority, host: str, is_bound: bool, is_checked: bool
+) -> None:
+    ours = authority.issue("gateway")
+    entry = CalledEntry("ARCHIVE", host=host, port=2762, certificates=(ours.fingerprint,) * is_bound)
+    context = remote_of(entry, calling="PACSGW", tls=files(ours, authority.certificate)).tls
+
+    assert context is not None
+    assert context.check_hostname is is_checked
+
+
 def test_what_cannot_be_called_says_why(authority: Authority) -> None:
     with pytest.raises(NotFoundError):
         remote_of(CalledEntry("ARCHIVE"), calling="PACSGW", tls=None)
