@@ -6,7 +6,8 @@ PS3.18 F.2 (DICOM JSON model), PS3.18 10.4.1.1.2 (metadata resources, bulk data 
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import orjson
@@ -42,10 +43,24 @@ def read_header(file: BinaryIO, *, defer: bool = False) -> Dataset:
     UnavailableError
         Its bytes cannot be reached now.
     """
+    with _reading():
+        return _read_deferring(file) if defer else dcmread(file, stop_before_pixels=True, force=True)
+
+
+def read_elements(file: BinaryIO, transfer_syntax_uid: str) -> Dataset:
+    """Return the elements from where `file` stands to the pixel data or the end; errors as ``read_header``."""
+    is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+    is_little_endian = transfer_syntax_uid != ExplicitVRBigEndian
+    with _reading():
+        return read_dataset(file, is_implicit, is_little_endian, stop_when=_at_pixel_data)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a sender wrote wrong is not news to whoever reads it
-            return _read_deferring(file) if defer else dcmread(file, stop_before_pixels=True, force=True)
+            yield
     except UnavailableError:  # nothing is wrong with the object
         raise
     except Exception as error:  # pydicom raises what its innards raise; none of it may reach a caller

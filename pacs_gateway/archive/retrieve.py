@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, FromClause, Select, false, func, s
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
-from pacs_gateway.archive.metadata import bulk_value, read_header
+from pacs_gateway.archive.metadata import bulk_value, read_elements, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, patient, series, study
@@ -122,6 +122,13 @@ class Retrieve:
         """
         with self._holdings.open(stored) as reader:
             return read_header(as_file(reader))
+
+    def trailer(self, stored: StoredInstance, offset: int) -> Dataset:
+        """Return the elements behind the pixel data, which ends at `offset`; errors as ``header``."""
+        with self._holdings.open(stored) as reader:
+            file = as_file(reader)
+            file.seek(offset)
+            return read_elements(file, stored.transfer_syntax_uid)
 
     def frame(self, stored: StoredInstance, index: int) -> bytes:
         """Return the stored bytes of one frame (0-based).

@@ -1,8 +1,9 @@
-"""Stored objects to explicit VR little endian, piece by piece, so that a large one never lies in memory whole.
+"""Stored objects to little endian, VR explicit or implicit, so that a large one never lies in memory whole.
 
-The header is encoded anew from its bytes (`explicit_header`), then the native pixel data element follows
-(`pixel_element`), its value swapped (`swap_words`) or decompressed frame by frame (`decompress`). Values are copied as
-they came: text in any character set, numbers as they were written, only byte order and framing change.
+The header is encoded anew from its bytes (`encode_header`), then the native pixel data element follows
+(`pixel_element`), its value swapped (`swap_words`) or decompressed frame by frame (`decompress`), and what stood behind
+it (`encode_trailer`). Values are copied as they came: text in any character set, numbers as they were written, only
+byte order and framing change.
 """
 
 import struct
@@ -31,7 +32,10 @@ _PIXEL_GROUP = 0x7FE0
 _PIXEL_TAGS: Mapping[FloatKind | None, int] = MappingProxyType(
     {None: 0x7FE00010, FloatKind.FLOAT: 0x7FE00008, FloatKind.DOUBLE: 0x7FE00009}
 )
-_ITEM = 0xFFFEE000
+_ITEM, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
+_UNDEFINED = 0xFFFFFFFF
+_PADDING = 0xFFFCFFFC
+"""Data Set Trailing Padding (PS3.10 7.2): of the file it was in."""
 _MAX_LENGTH = 0xFFFFFFFE
 _MAX_SHORT_LENGTH = 0xFFFE
 _MAX_DEPTH = 64
@@ -46,8 +50,10 @@ _AMBIGUOUS: Mapping[str, str] = MappingProxyType({"OB or OW": "OW", "US or OW": 
 _SPACE_PADDED = STANDARD_VR - set(_UNITS) - {"UI", "OB", "UN", "SQ"}
 
 
-def explicit_header(header: Dataset, changes: Mapping[str, str | int] = MappingProxyType({})) -> bytes:
-    """Encode the data set's elements before the pixel data in explicit VR little endian.
+def encode_header(
+    header: Dataset, changes: Mapping[str, str | int] = MappingProxyType({}), *, implicit: bool = False
+) -> bytes:
+    """Encode the data set's elements before the pixel data in little endian.
 
     Parameters
     ----------
@@ -55,6 +61,8 @@ def explicit_header(header: Dataset, changes: Mapping[str, str | int] = MappingP
         As read with ``stop_before_pixels``, from whichever transfer syntax.
     changes
         Keyword to value of elements to replace or add, as `native_changes` gives them.
+    implicit
+        Whether the VR is left out (PS3.5 A.1).
 
     Raises
     ------
@@ -62,10 +70,15 @@ def explicit_header(header: Dataset, changes: Mapping[str, str | int] = MappingP
         An element is malformed so that its bytes cannot be told apart.
     """
     replaced = {_tag(keyword): DataElement(_tag(keyword), dictionary_VR(keyword), v) for keyword, v in changes.items()}
-    return _Encoder(header).encode(header, replaced, depth=0)
+    return _Encoder(header, implicit=implicit).encode(header, replaced, depth=0)
 
 
-def pixel_element(description: PixelDescription, length: int) -> bytes:
+def encode_trailer(trailer: Dataset, header: Dataset, *, implicit: bool = False) -> bytes:
+    """Encode the elements behind the pixel data, as `encode_header` does those before; padding is left out."""
+    return _Encoder(header, implicit=implicit).encode(trailer, {}, depth=0)
+
+
+def pixel_element(tag: int, vr: str, length: int, *, implicit: bool = False) -> bytes:
     """Encode the start of a native pixel data element whose value has `length` bytes (even).
 
     Raises
@@ -75,7 +88,12 @@ def pixel_element(description: PixelDescription, length: int) -> bytes:
     """
     if length > _MAX_LENGTH:
         raise UnsupportedSyntaxError("the pixel data is too long to be native")
-    return _element_head(_PIXEL_TAGS[description.float_kind], pixel_vr(description), length)
+    return _implicit_head(tag, length) if implicit else _element_head(tag, vr, length)
+
+
+def pixel_tag(description: PixelDescription) -> int:
+    """Return the tag of the element that holds such pixels."""
+    return _PIXEL_TAGS[description.float_kind]
 
 
 def pixel_vr(description: PixelDescription) -> str:
@@ -156,7 +174,8 @@ def _packed(bits: NDArray[np.uint8]) -> tuple[bytes, NDArray[np.uint8]]:
 class _Encoder:
     """Encodes one data set and what is nested in it; `header` is the outermost, which says the pixels' sign."""
 
-    def __init__(self, header: Dataset) -> None:
+    def __init__(self, header: Dataset, *, implicit: bool) -> None:
+        self._implicit = implicit
         self._is_signed = elements.integer(header, "PixelRepresentation") == 1
         self._header = header
 
@@ -166,7 +185,7 @@ class _Encoder:
         encoded = []
         for tag in sorted({*map(int, dataset.keys()), *replaced}):
             # group 2 belongs to the file, and group lengths (retired, PS3.5 7.2) would be wrong from here on
-            if tag >> 16 <= 2 or not tag & 0xFFFF or (depth == 0 and tag >> 16 == _PIXEL_GROUP):
+            if tag >> 16 <= 2 or not tag & 0xFFFF or tag == _PADDING or (depth == 0 and tag >> 16 == _PIXEL_GROUP):
                 continue
             with elements.malformed(f"({tag >> 16:04X},{tag & 0xFFFF:04X})"):
                 stored = replaced.get(tag) or dataset.get_item(tag)
@@ -184,6 +203,8 @@ class _Encoder:
             value = elements.swap(value, _UNITS.get(vr, 1))
         if len(value) % 2:
             value += b" " if vr in _SPACE_PADDED else b"\0"
+        if self._implicit:
+            return _implicit_head(tag, len(value)) + value
         if vr not in EXPLICIT_VR_LENGTH_32 and len(value) > _MAX_SHORT_LENGTH:
             vr = "UN"  # PS3.5 6.2.2: what is too long for a 16-bit length
         return _element_head(tag, vr, len(value)) + value
@@ -191,13 +212,18 @@ class _Encoder:
     def _sequence(self, found: object, tag: int, depth: int) -> bytes:
         datasets = found if isinstance(found, Sequence) else ()
         contents = (self.encode(item, {}, depth=depth + 1) for item in datasets)
-        value = b"".join(_item_head(len(content)) + content for content in contents)
-        return _element_head(tag, "SQ", len(value)) + value
+        value = b"".join(_implicit_head(_ITEM, len(content)) + content for content in contents)
+        if not self._implicit:
+            return _element_head(tag, "SQ", len(value)) + value
+        if tag >> 16 & 1:
+            # Without its VR a private sequence is known for one by its undefined length alone (PS3.5 7.5).
+            return _implicit_head(tag, _UNDEFINED) + value + _implicit_head(_SEQUENCE_END, 0)
+        return _implicit_head(tag, len(value)) + value
 
     def _converted(self, element: DataElement) -> bytes:
         """Encode an element that somebody has read through pydicom, or made, and that has no bytes of its own."""
         file = DicomBytesIO()
-        file.is_little_endian, file.is_implicit_VR = True, False
+        file.is_little_endian, file.is_implicit_VR = True, self._implicit
         charsets = [str(value) for value in elements.values(self._header, "SpecificCharacterSet")]
         write_data_element(file, correct_ambiguous_vr_element(element, self._header, True), charsets or "iso8859")
         return file.getvalue()
@@ -220,8 +246,9 @@ def _element_head(tag: int, vr: str, length: int) -> bytes:
     return struct.pack(form, tag >> 16, tag & 0xFFFF, vr.encode("ascii"), *reserved, length)
 
 
-def _item_head(length: int) -> bytes:
-    return struct.pack("<HHL", _ITEM >> 16, _ITEM & 0xFFFF, length)
+def _implicit_head(tag: int, length: int) -> bytes:
+    """Encode tag and length of an item, or of an element without its VR (PS3.5 7.1.3 and 7.5)."""
+    return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, length)
 
 
 def _tag(keyword: str) -> int:

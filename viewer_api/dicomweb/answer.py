@@ -6,9 +6,9 @@ from itertools import chain, islice
 
 from starlette.responses import Response, StreamingResponse
 
+from pacs_gateway.archive.egress import Payload
 from pacs_gateway.dicomweb import multipart
 from pacs_gateway.dicomweb.media_type import MediaType
-from viewer_api.dicomweb.egress import Payload
 from viewer_api.negotiation import Offer
 
 # What somebody else made is handed over as a file, never shown as a part of our site (promises B11).
@@ -69,9 +69,10 @@ def single(part: Part) -> Response:
 
 
 def _begun(part: Part) -> Part:
-    """Return the part with its head and first bytes made: what fails on the first frame still gets a status."""
+    """Return the part with its first bytes made: what fails on the first frame still gets a status."""
     pieces = part.payload.pieces
-    first = list(islice(pieces, 2))
+    # The head of a file, the header of its data set, the first frame.
+    first = list(islice(pieces, 3))
     return replace(part, payload=Payload(chain(first, pieces), part.payload.length))
 
 

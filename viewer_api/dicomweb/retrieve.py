@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
+from pacs_gateway.archive.egress import Payload
 from pacs_gateway.archive.retrieve import MetadataBlob
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dicomweb import dicom_json
@@ -16,7 +17,7 @@ from pacs_gateway.errors import InputError, NotFoundError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
 from viewer_api.dicomweb.answer import Outline, Part, multipart_related, single
-from viewer_api.dicomweb.egress import FrameReader, Payload, frame_offers, offers, part10, part10_length
+from viewer_api.dicomweb.egress import FrameReader, frame_offers, offers, part10, part10_length
 from viewer_api.errors import NotAcceptableError
 from viewer_api.negotiation import OCTETS, MediaRange, Offer, choose
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request
 from pydicom.filereader import read_partial
 from starlette.responses import Response
 
+from pacs_gateway.archive.egress import DEFLATED
 from pacs_gateway.archive.ingest import Ingest, Part10Reception
 from pacs_gateway.dicomweb import dicom_json, multipart
 from pacs_gateway.dicomweb.dicom_json import FailedReference, StoredReference
@@ -35,7 +36,6 @@ from pacs_gateway.errors import (
 )
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Sender, Uid
-from viewer_api.dicomweb.egress import DEFLATED
 from viewer_api.errors import RETRY_AFTER_S, UnsupportedMediaTypeError
 from viewer_api.negotiation import DICOM, Offer, choose
 

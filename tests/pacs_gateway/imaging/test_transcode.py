@@ -18,11 +18,12 @@ from pacs_gateway.imaging.decode import codec, decode_frame
 from pacs_gateway.imaging.pixels import describe_pixels
 from pacs_gateway.imaging.transcode import (
     decompress,
-    explicit_header,
+    encode_header,
     native_changes,
     native_description,
     native_length,
     pixel_element,
+    pixel_tag,
     pixel_vr,
     swap_words,
 )
@@ -55,7 +56,7 @@ def _kept(dataset: Dataset) -> list[DataElement]:
 @pytest.mark.parametrize("path", dicom_paths(), ids=lambda path: path.name)
 def test_every_header_keeps_its_values(path: Path) -> None:
     header, original = read(path, stop_before_pixels=True), read(path, stop_before_pixels=True)
-    assert list(_reread(explicit_header(header))) == _kept(original)
+    assert list(_reread(encode_header(header))) == _kept(original)
 
 
 def _everything() -> Dataset:
@@ -80,48 +81,48 @@ def _everything() -> Dataset:
 def test_big_endian_values_are_swapped_at_every_depth() -> None:
     header = _everything()
     header["SelectorOLValue"].value = struct.pack(">2I", 1, 2)  # pydicom writes the bytes as they are
-    again = _reread(explicit_header(as_received(header, BIG)))
-    assert again == _reread(explicit_header(as_received(_everything(), LITTLE)))
+    again = _reread(encode_header(as_received(header, BIG)))
+    assert again == _reread(encode_header(as_received(_everything(), LITTLE)))
     assert again.ModalityLUTSequence[0].ReferencedImageSequence[0].SelectorFDValue == [1.5, -2.5]
 
 
 def test_explicit_little_endian_comes_out_byte_for_byte() -> None:
     file = BytesIO()
     pydicom.dcmwrite(file, _everything(), implicit_vr=False, little_endian=True)
-    assert explicit_header(as_received(_everything())) == file.getvalue()
+    assert encode_header(as_received(_everything())) == file.getvalue()
 
 
 def test_what_was_read_before_encodes_the_same() -> None:
     header = as_received(_everything(), IMPLICIT)
-    untouched = explicit_header(as_received(_everything(), IMPLICIT))
+    untouched = encode_header(as_received(_everything(), IMPLICIT))
     assert [header[tag].value for tag in list(header.keys())]
-    assert _reread(explicit_header(header)) == _reread(untouched)
+    assert _reread(encode_header(header)) == _reread(untouched)
 
 
 def test_text_in_no_valid_character_set_passes_through() -> None:
     header = as_received(grey_header(PatientName="A"), IMPLICIT)
     tag = Tag("PatientName")
     header[tag] = RawDataElement(tag, None, 3, b"\xff\xd0\x81", 0, True, True)
-    assert b"PN\x04\x00\xff\xd0\x81 " in explicit_header(header)
+    assert b"PN\x04\x00\xff\xd0\x81 " in encode_header(header)
 
 
 def test_a_value_too_long_for_its_vr_becomes_unknown() -> None:
     header = Dataset()
     tag = Tag("WindowCenter")
     header[tag] = RawDataElement(tag, None, 70000, b"1" * 70000, 0, True, True)
-    assert explicit_header(header)[4:12] == b"UN\0\0" + struct.pack("<L", 70000)
+    assert encode_header(header)[4:12] == b"UN\0\0" + struct.pack("<L", 70000)
 
 
 def test_group_lengths_and_what_belongs_to_the_pixels_are_left_out() -> None:
     header = grey_header()
     header.add_new(0x00280000, "UL", 99)
     header.ExtendedOffsetTable = bytes(8)
-    assert _reread(explicit_header(header)) == _reread(explicit_header(grey_header()))
+    assert _reread(encode_header(header)) == _reread(encode_header(grey_header()))
 
 
 def test_changes_replace_and_add_elements() -> None:
     header = as_received(colour_header(PhotometricInterpretation="YBR_FULL_422", PlanarConfiguration=None))
-    again = _reread(explicit_header(header, {"PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}))
+    again = _reread(encode_header(header, {"PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}))
     assert (again.PhotometricInterpretation, again.PlanarConfiguration, again.Rows) == ("RGB", 0, 4)
     assert [int(element.tag) for element in again] == sorted(int(element.tag) for element in again)
 
@@ -139,7 +140,7 @@ def test_endless_nesting_is_refused(depth: int) -> None:
     header = Dataset()
     header[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
     with pytest.raises(InvalidInstanceError):
-        explicit_header(header)
+        encode_header(header)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -151,7 +152,7 @@ def test_no_bytes_crash_the_encoder(value: bytes, vr: str | None, is_little: boo
         tag = Tag(keyword)
         header[tag] = RawDataElement(tag, vr, len(value), value, 0, vr is None, is_little)
     try:
-        encoded = explicit_header(header)
+        encoded = encode_header(header)
     except InvalidInstanceError:
         return
     assert len(encoded) % 2 == 0
@@ -168,14 +169,16 @@ def test_no_bytes_crash_the_encoder(value: bytes, vr: str | None, is_little: boo
 )
 def test_the_pixel_element_begins_as_its_vr_asks(changes: dict[str, object], vr: bytes, tag: int) -> None:
     description = describe_pixels(grey_header(**changes), LITTLE)
-    assert pixel_element(description, 48) == struct.pack("<HH2sHL", 0x7FE0, tag, vr, 0, 48)
+    assert pixel_element(pixel_tag(description), pixel_vr(description), 48) == struct.pack(
+        "<HH2sHL", 0x7FE0, tag, vr, 0, 48
+    )
     assert pixel_vr(description) == vr.decode()
 
 
 def test_pixels_beyond_four_gibibytes_cannot_be_native() -> None:
     description = describe_pixels(grey_header(Rows=8000, Columns=8000, NumberOfFrames=40), LITTLE)
     with pytest.raises(UnsupportedSyntaxError):
-        pixel_element(description, native_length(description))
+        pixel_element(pixel_tag(description), pixel_vr(description), native_length(description))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,8 @@ def test_a_decompressed_object_shows_the_same_picture(path: Path) -> None:
     pixels = b"".join(decompress(sample.frames(), description))
     native = native_description(description)
     assert len(pixels) == native_length(native)
-    whole = explicit_header(sample.header, native_changes(description)) + pixel_element(native, len(pixels)) + pixels
+    begun = pixel_element(pixel_tag(native), pixel_vr(native), len(pixels))
+    whole = encode_header(sample.header, native_changes(description)) + begun + pixels
     again = _reread(whole)
     redescribed = describe_pixels(again, uid.ExplicitVRLittleEndian)
     assert redescribed.photometric_interpretation == native.photometric_interpretation

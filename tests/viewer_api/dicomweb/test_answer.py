@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from starlette.responses import StreamingResponse
 
+from pacs_gateway.archive.egress import Payload
 from viewer_api.dicomweb.answer import Part, single
-from viewer_api.dicomweb.egress import Payload
 from viewer_api.negotiation import OCTETS, Offer
 
 

@@ -1,0 +1,287 @@
+"""A data set as it leaves the house: as stored, or uncompressed in explicit or implicit little endian.
+
+What it says never changes: values are copied as they came, pixels are decompressed and never compressed, so that
+nothing is lost that the stored object has. Everything is a generator of pieces, so that an object of any size passes
+in little memory.
+"""
+
+import io
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
+from typing import BinaryIO, Self, cast
+
+from pydicom.dataset import Dataset
+
+from pacs_gateway.archive.metadata import read_elements
+from pacs_gateway.archive.retrieve import Retrieve
+from pacs_gateway.archive.scan import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA
+from pacs_gateway.archive.stored import StoredInstance
+from pacs_gateway.domain.instance import FrameKind
+from pacs_gateway.errors import GatewayError, InvalidInstanceError, UnsupportedSyntaxError
+from pacs_gateway.imaging import elements, transcode
+from pacs_gateway.imaging.decode import codec
+from pacs_gateway.imaging.pixels import describe_pixels
+
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99"})
+_NATIVE = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, BIG_ENDIAN})
+_STANDARD_PREFIX = "1.2.840.10008."
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
+_FLOAT_VRS: Mapping[int, str] = MappingProxyType({FLOAT_PIXEL_DATA: "OF", DOUBLE_PIXEL_DATA: "OD"})
+_LONG_HEAD_BYTES, _SHORT_HEAD_BYTES = 12, 8
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_SWAP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes to send, and how many where that is known before."""
+
+    pieces: Iterator[bytes]
+    length: int | None = None
+
+
+def forms(instance: StoredInstance) -> tuple[str, ...]:
+    """Return the transfer syntaxes in which an instance can leave: the stored one, then the uncompressed ones."""
+    found = [instance.transfer_syntax_uid]
+    if _can_be_recoded(instance):
+        found += [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN]
+    return tuple(dict.fromkeys(found))
+
+
+def is_decodable(transfer_syntax_uid: str) -> bool:
+    """Return whether frames in a transfer syntax can be decoded."""
+    try:
+        codec(transfer_syntax_uid)
+    except GatewayError:
+        return False
+    return True
+
+
+def data_set(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> Payload:
+    """Return the data set of an instance in one of its `forms`; reading it raises as well.
+
+    Raises
+    ------
+    InvalidInstanceError, UnsupportedSyntaxError
+        It cannot be put into that form.
+    UnavailableError
+        Its bytes cannot be reached now.
+    """
+    length = data_set_length(instance, transfer_syntax_uid)
+    implicit = transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
+    if length is not None:
+        return Payload(retrieve.stream(instance, instance.dataset_offset), length)
+    if instance.transfer_syntax_uid not in DEFLATED:
+        return _recoded(retrieve, instance, implicit=implicit)
+    inflated = _inflate(retrieve.stream(instance, instance.dataset_offset))
+    return Payload(_without_vr(inflated) if implicit else inflated)
+
+
+def data_set_length(instance: StoredInstance, transfer_syntax_uid: str) -> int | None:
+    """Return the length in bytes of a data set that leaves as stored, None where only recoding tells."""
+    stored = instance.transfer_syntax_uid
+    is_plain = not (stored in DEFLATED or stored in _NATIVE or has_pixels(instance))
+    # Without pixel data a data set of a compressed syntax is explicit little endian already (PS3.5 A.4).
+    if transfer_syntax_uid == stored or (is_plain and transfer_syntax_uid == EXPLICIT_LITTLE_ENDIAN):
+        return instance.size_bytes - instance.dataset_offset
+    return None
+
+
+def has_pixels(instance: StoredInstance) -> bool:
+    """Return whether an instance has a pixel data element."""
+    return instance.pixels_offset < instance.size_bytes
+
+
+def pixel_vr(retrieve: Retrieve, instance: StoredInstance) -> str:
+    """Return the VR that an explicit pixel data element names."""
+    return retrieve.read(instance, instance.pixels_offset + 4, 2).decode("ascii", "replace")
+
+
+def _can_be_recoded(instance: StoredInstance) -> bool:
+    stored = instance.transfer_syntax_uid
+    if stored in _NATIVE or stored in DEFLATED:
+        return True
+    if not has_pixels(instance):
+        return stored.startswith(_STANDARD_PREFIX)
+    return is_decodable(stored) and instance.frames is not None and instance.frames.kind is FrameKind.FRAGMENTS
+
+
+def _recoded(retrieve: Retrieve, instance: StoredInstance, *, implicit: bool) -> Payload:
+    header = retrieve.header(instance)
+    if not has_pixels(instance):
+        encoded = transcode.encode_header(header, implicit=implicit)
+        return Payload(iter((encoded,)), len(encoded))
+    recode = _native if instance.transfer_syntax_uid in _NATIVE else _decompressed
+    pixels = recode(retrieve, instance, header, implicit=implicit)
+    trailer = b""
+    if pixels.end < instance.size_bytes:
+        behind = retrieve.trailer(instance, pixels.end)
+        trailer = transcode.encode_trailer(behind, header, implicit=implicit)
+    pieces = chain((pixels.opening,), pixels.pieces, (trailer,) if trailer else ())
+    return Payload(pieces, len(pixels.opening) + pixels.length + len(trailer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """An encoded header with the start of the pixel data element, and the value that follows."""
+
+    opening: bytes
+    pieces: Iterator[bytes]
+    length: int
+    end: int
+    """Where the element ends in the stored file."""
+
+
+def _decompressed(retrieve: Retrieve, instance: StoredInstance, header: Dataset, *, implicit: bool) -> _Pixels:
+    if instance.frames is None or not instance.frames.ranges:
+        raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
+    description = describe_pixels(header, instance.transfer_syntax_uid)
+    frames = retrieve.frames(instance, list(range(instance.frames.n_frames)))
+    native = transcode.native_description(description)
+    length = transcode.native_length(native)
+    opening = transcode.encode_header(header, transcode.native_changes(description), implicit=implicit)
+    opening += transcode.pixel_element(
+        transcode.pixel_tag(native), transcode.pixel_vr(native), length, implicit=implicit
+    )
+    end = sum(instance.frames.ranges[-1][-1])
+    if instance.size_bytes - end > len(_SEQUENCE_END):
+        has_delimiter = retrieve.read(instance, end, len(_SEQUENCE_END)) == _SEQUENCE_END
+        end = end + len(_SEQUENCE_END) if has_delimiter else instance.size_bytes
+    else:
+        end = instance.size_bytes
+    return _Pixels(opening, transcode.decompress(frames, description), length, end)
+
+
+def _native(retrieve: Retrieve, instance: StoredInstance, header: Dataset, *, implicit: bool) -> _Pixels:
+    """Return native pixels whose framing and byte order alone change."""
+    is_big = instance.transfer_syntax_uid == BIG_ENDIAN
+    head = retrieve.read(instance, instance.pixels_offset, _LONG_HEAD_BYTES)
+    element = _PixelHead.parse(head, instance.transfer_syntax_uid)
+    start = instance.pixels_offset + element.n_bytes
+    if element.length > instance.size_bytes - start:
+        raise InvalidInstanceError("the pixel data is longer than the object")
+    pieces = retrieve.stream(instance, start, element.length)
+    if is_big:
+        bits = describe_pixels(header, instance.transfer_syntax_uid, vr=element.vr).bits_allocated
+        pieces = (transcode.swap_words(piece, bits, element.vr) for piece in _aligned(pieces, _SWAP_BYTES))
+    opening = transcode.encode_header(header, implicit=implicit)
+    opening += element.encode(header, implicit=implicit)
+    return _Pixels(opening, pieces, element.length, start + element.length)
+
+
+@dataclass(frozen=True, slots=True)
+class _PixelHead:
+    """The start of a native pixel data element."""
+
+    tag: int
+    vr: str
+    """Empty in implicit VR."""
+    length: int
+    n_bytes: int
+    """How many the head itself has (PS3.5 7.1)."""
+
+    @classmethod
+    def parse(cls, head: bytes, transfer_syntax_uid: str) -> Self:
+        order = ">" if transfer_syntax_uid == BIG_ENDIAN else "<"
+        group, number, vr, short = struct.unpack_from(f"{order}HH2sH", head)
+        tag = group << 16 | number
+        if transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN:
+            (length,) = struct.unpack_from("<L", head, 4)
+            return cls(tag, "", length, _SHORT_HEAD_BYTES)
+        name = vr.decode("ascii", "replace")
+        if vr not in _LONG_VRS:
+            return cls(tag, name, short, _SHORT_HEAD_BYTES)
+        (length,) = struct.unpack_from(f"{order}L", head, 8)
+        return cls(tag, name, length, _LONG_HEAD_BYTES)
+
+    def encode(self, header: Dataset, *, implicit: bool) -> bytes:
+        """Return the head in little endian."""
+        is_wide = (elements.integer(header, "BitsAllocated") or 0) > 8
+        vr = _FLOAT_VRS.get(self.tag) or ("OW" if is_wide else "OB")
+        return transcode.pixel_element(self.tag, vr, self.length, implicit=implicit)
+
+
+def _without_vr(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield an explicit little-endian data set, of which only the way through is known, in implicit VR."""
+    stream = _Stream(pieces)
+    # As much of a file as pydicom uses.
+    file = cast(BinaryIO, stream)
+    header = read_elements(file, EXPLICIT_LITTLE_ENDIAN)
+    yield transcode.encode_header(header, implicit=True)
+    start = file.tell()
+    head = file.read(_LONG_HEAD_BYTES)
+    if len(head) < _LONG_HEAD_BYTES:
+        return
+    element = _PixelHead.parse(head, EXPLICIT_LITTLE_ENDIAN)
+    file.seek(start + element.n_bytes)
+    yield element.encode(header, implicit=True)
+    yield from stream.take(element.length)
+    yield transcode.encode_trailer(read_elements(file, EXPLICIT_LITTLE_ENDIAN), header, implicit=True)
+
+
+class _Stream(io.BufferedIOBase):
+    """What comes in pieces, as a file that can go back to what was not taken away."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._kept = bytearray()
+        self._position = self._start = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset, or by one."""
+        self._position = offset if whence == io.SEEK_SET else self._position + offset
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+        end = math.inf if size is None or size < 0 else self._position + size
+        while self._start + len(self._kept) < end and (piece := next(self._pieces, None)) is not None:
+            self._kept += piece
+        at = self._position - self._start
+        found = bytes(self._kept[at:] if end == math.inf else self._kept[at : at + (size or 0)])
+        self._position += len(found)
+        return found
+
+    def take(self, length: int) -> Iterator[bytes]:
+        """Yield the next `length` bytes and keep neither them nor what came before."""
+        while length:
+            piece = self.read(min(length, _SWAP_BYTES))
+            if not piece:
+                raise InvalidInstanceError("the pixel data is longer than the object")
+            del self._kept[: self._position - self._start]
+            self._start = self._position
+            length -= len(piece)
+            yield piece
+
+
+def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield an inflated data set (PS3.5 A.5); how far it may grow was checked when it came in."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in pieces:
+            while piece and not inflater.eof:
+                yield inflater.decompress(piece, _SWAP_BYTES)
+                piece = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise InvalidInstanceError("the data set is not deflated") from error
+
+
+def _aligned(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of `size`, a multiple of every unit that is swapped."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        whole = len(rest) - len(rest) % size
+        if whole:
+            yield rest[:whole]
+            rest = rest[whole:]
+    if rest:
+        yield rest
