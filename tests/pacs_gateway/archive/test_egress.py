@@ -245,8 +245,8 @@ def test_a_damaged_frame_is_an_error_and_no_picture(house: Gateway) -> None:
 
 def test_a_deflated_object_is_not_gathered_in_memory(house: Gateway) -> None:
     ds = image()
-    ds.Rows, ds.Columns, ds.NumberOfFrames = 1024, 1024, 32
-    whole = np.random.default_rng(1).integers(0, 4, 1024 * 1024 * 32, dtype=np.uint16)
+    ds.Rows, ds.Columns, ds.NumberOfFrames = 1024, 1024, 8
+    whole = np.random.default_rng(1).integers(0, 4, 1024 * 1024 * 8, dtype=np.uint16)
     ds.PixelData = whole.tobytes()
     stored = keep(house, part10(ds, DeflatedExplicitVRLittleEndian))
     payload = egress.data_set(house.archive.retrieve, stored, IMPLICIT)
