@@ -6,6 +6,8 @@ from threading import Lock
 
 from sqlalchemy import Connection, select
 
+from pacs_gateway.archive.commitment import COMMITMENT_CHECK, Commitments
+from pacs_gateway.archive.commitment_check import CommitmentCheck
 from pacs_gateway.archive.config import ArchiveConfig
 from pacs_gateway.archive.conflicts import COMPARE, Conflicts
 from pacs_gateway.archive.derive import DERIVE, Derive
@@ -60,6 +62,7 @@ class Archive:
         self.derive = Derive(database, store, holdings, clock)
         self.retrieve = Retrieve(database, holdings, self.derive)
         self.conflicts = Conflicts(database, holdings, policy=config.conflict_policy, queue_clock=queue_clock)
+        self.commitments = Commitments(database, clock=queue_clock)
         self._lock = Lock()
         self._directory: SpoolDirectory | None = None
         self._ingest: Ingest | None = None
@@ -106,6 +109,10 @@ class Archive:
             self.conflicts.compare(int(job.key))
 
         return {DERIVE: derive, COMPARE: compare}
+
+    def commitment_handlers(self) -> dict[str, Handler]:
+        """Return what checks the instances of storage commitments: somebody waits for it."""
+        return {COMMITMENT_CHECK: CommitmentCheck(self._database, self._store, clock=self._queue_clock).run}
 
     def is_receiving(self) -> bool:
         """Return whether something came to any node within the last second."""
