@@ -105,17 +105,19 @@ class Commitments:
                 "holder": holder,
                 "held_until": now + round(hold_s * SECOND),
             }
-            is_new = connection.execute(insert_ignoring(connection, commitment).values(values)).rowcount
+            made = insert_ignoring(connection, commitment).values(values).returning(commitment.c.id)
+            key = connection.execute(made).scalar_one_or_none()
+            if key is not None:
+                _keep_references(connection, key, request.references)
+                enqueue(connection, COMMITMENT_CHECK, [str(key)], run_at=now)
+                return int(key)
             same = and_(
                 commitment.c.ae_title == requester.ae_title, commitment.c.transaction_uid == request.transaction_uid
             )
             row = connection.execute(select(commitment.c.id, commitment.c.holder).where(same)).one()
-            if is_new:
-                _keep_references(connection, row.id, request.references)
-                enqueue(connection, COMMITMENT_CHECK, [str(row.id)], run_at=now)
-            elif row.holder != holder:  # else the commit succeeded, and only its answer was lost
+            if row.holder != holder:  # else the commit succeeded, and only its answer was lost
                 raise ConflictError("the transaction UID has been used before")
-            return int(row.id)
+            return row.id
 
         return self._database.transact(keep)
 

@@ -14,6 +14,7 @@ from typing import cast
 from pydicom.uid import UID
 from pynetdicom._globals import APPLICATION_CONTEXT_NAME
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.dimse import _QueueItem
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
@@ -49,6 +50,9 @@ from pacs_gateway.dimse.wire import StopSignal
 from pacs_gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
+
+# How long what is to be reported may be known without being looked at.
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,23 @@ class AcceptedAssociation(GatewayAssociation):
         finally:
             self.shared.admission.places.leave(answer.ae_title)
 
+    def _next_message(self, idle_s: float) -> _QueueItem:
+        """Return the next message; what is to be reported is looked at in between."""
+        while self.reports:
+            if not self.reports[0].go_on():
+                self.reports.pop(0)
+                continue
+            item = self.dimse.next_request(_LOOK_EVERY_S)
+            if item[1] is not None or not self.dimse.is_waiting or self.dul.is_stopping:
+                return item
+        return super()._next_message(idle_s)
+
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        if msg.MessageIDBeingRespondedTo is not None:
+            # One that nobody waits for any more comes from a peer that is slow, not hostile.
+            if self.reports:
+                self.reports[0].take_answer(msg.MessageIDBeingRespondedTo, cast(int, msg.Status))
+            return
         service = self.shared.services.get(cast(type[Request], type(msg)))
         if service is None or not msg.is_valid_request or not self._is_agreed(msg, context_id):
             super()._serve_request(msg, context_id)
@@ -232,6 +252,8 @@ class AcceptedAssociation(GatewayAssociation):
     def _end(self) -> None:
         try:
             self.dul.stop_dul()
+            for report in self.reports:
+                report.drop()
         except Exception as error:  # whatever goes wrong, the place becomes free
             log_fault(logger, f"closing the association with {self.address}", error)
         finally:

@@ -35,6 +35,7 @@ from pacs_gateway.dimse.pdu import (
     AbortReason,
     PduError,
 )
+from pacs_gateway.dimse.service import Report
 from pacs_gateway.dimse.store import AcceptedContext
 from pacs_gateway.dimse.transport import BlockingDul
 from pacs_gateway.dimse.wire import StopSignal
@@ -79,7 +80,7 @@ class BlockingDimse(DIMSEServiceProvider):
         if block:
             timeout = self.dimse_timeout
             deadline = None if timeout is None else monotonic() + timeout
-            while self._is_waiting():
+            while self.is_waiting:
                 left = None if deadline is None else max(deadline - monotonic(), 0)
                 if not self.blocking_dul.pump(left):
                     break
@@ -87,7 +88,7 @@ class BlockingDimse(DIMSEServiceProvider):
 
     def next_request(self, idle_s: float) -> _QueueItem:
         """Return the next message; (None, None) on silence, release, abort, or when the process stops."""
-        while self._is_waiting() and self.blocking_dul.pump(idle_s, is_interruptible=True):
+        while self.is_waiting and self.blocking_dul.pump(idle_s, is_interruptible=True):
             pass
         return super().get_msg(block=False)
 
@@ -120,7 +121,9 @@ class BlockingDimse(DIMSEServiceProvider):
                 encoded += item[1]
         self.blocking_dul.send_data(bytes(encoded))
 
-    def _is_waiting(self) -> bool:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no message, and the association goes on."""
         dul = self.blocking_dul
         return self.msg_queue.empty() and dul.to_user_queue.empty() and dul.is_alive()
 
@@ -152,6 +155,8 @@ class GatewayAssociation(Association):
         """Service class application information that was agreed, by SOP class."""
         self.contexts: Mapping[int, AcceptedContext] = {}
         """Accepted presentation contexts by ID."""
+        self.reports: list[Report] = []
+        """What the peer is to be told between messages, one after the other."""
         self.dul: BlockingDul = BlockingDul(self, config, received=received, stop=stop)
         self.dimse: BlockingDimse = BlockingDimse(self)
         self.acse: GatewayAcse = GatewayAcse(self)
@@ -215,10 +220,14 @@ class GatewayAssociation(Association):
             return msg.AffectedSOPClassUID == context.abstract_syntax
         return True
 
+    def _next_message(self, idle_s: float) -> _QueueItem:
+        """Return the next message; (None, None) as ``next_request``."""
+        return self.dimse.next_request(idle_s)
+
     def serve_messages(self, idle_s: float) -> None:
         """Serve messages until release, abort, `idle_s` seconds of silence or the end of the process."""
         while self.is_established:
-            context_id, message = self.dimse.next_request(idle_s)
+            context_id, message = self._next_message(idle_s)
             if message is not None and self.dul.is_alive():  # nobody is left to be served otherwise
                 self._serve_request(message, cast(int, context_id))
             elif self.acse.is_release_requested():

@@ -51,6 +51,15 @@ class Exchange:
         cancels = self.association.dimse.cancel_req
         return self.message_id in cancels or not self.association.dul.is_alive()
 
+    @property
+    def called_ae_title(self) -> str:
+        """The title of ours that the requester called."""
+        return self.association.acceptor.ae_title.strip(" ")
+
+    def report_later(self, report: "Report") -> None:
+        """Have the requester told something on this association, between messages, once it is known."""
+        self.association.reports.append(report)
+
     def answer(self, elements: Mapping[Field, int | str], data_set: bytes = b"") -> None:
         """Send one response; does nothing on an association that has ended.
 
@@ -81,6 +90,19 @@ class Exchange:
         if data_set:
             encoded += encode_data(self.context_id, data_set, is_command=False, max_length=max_length)
         return encoded
+
+
+class Report(Protocol):
+    """A notification of ours on an association that somebody else asked for; used by the association's thread."""
+
+    def go_on(self) -> bool:
+        """Do what can be done without waiting; return whether there is more to do."""
+
+    def take_answer(self, message_id: int, status: int) -> None:
+        """Take the response to a notification of ours."""
+
+    def drop(self) -> None:
+        """The association has ended first."""
 
 
 class Service(Protocol):

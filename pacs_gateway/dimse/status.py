@@ -98,6 +98,50 @@ _COMMENTS: Mapping[StoreStatus, str] = MappingProxyType(
 )
 
 
+class NormalizedStatus(IntEnum):
+    """Statuses of N-ACTION and N-EVENT-REPORT responses that the gateway gives (PS3.7 Annex C)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_SOP_INSTANCE = 0x0112
+    NO_SUCH_EVENT_TYPE = 0x0113
+    INVALID_ARGUMENT_VALUE = 0x0115
+    NO_SUCH_ACTION_TYPE = 0x0123
+    NOT_AUTHORISED = 0x0124
+    DUPLICATE_TRANSACTION_UID = 0x0131
+    UNRECOGNISED_OPERATION = 0x0211
+    RESOURCE_LIMITATION = 0x0213
+
+
+NORMALIZED_STATUSES: Mapping[type[errors.GatewayError], NormalizedStatus] = MappingProxyType(
+    {
+        errors.GatewayError: NormalizedStatus.PROCESSING_FAILURE,
+        errors.ConfigurationError: NormalizedStatus.PROCESSING_FAILURE,
+        errors.InputError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.InvalidUidError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.InvalidQueryError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.InvalidInstanceError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.MismatchError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.InvalidMessageError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.UnsupportedSyntaxError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        # What the arguments name is not there: a transaction.
+        errors.NotFoundError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.ConflictError: NormalizedStatus.DUPLICATE_TRANSACTION_UID,
+        errors.RefusedError: NormalizedStatus.NOT_AUTHORISED,
+        errors.UnauthenticatedError: NormalizedStatus.NOT_AUTHORISED,
+        errors.CapacityError: NormalizedStatus.RESOURCE_LIMITATION,
+        errors.UnavailableError: NormalizedStatus.PROCESSING_FAILURE,
+        errors.IntegrityError: NormalizedStatus.PROCESSING_FAILURE,
+    }
+)
+
+
+def normalized_status(error: Exception) -> NormalizedStatus:
+    """Return the status that answers `error`, one of ours or any other, for N-ACTION and N-EVENT-REPORT."""
+    rows = (NORMALIZED_STATUSES[kind] for kind in type(error).__mro__ if kind in NORMALIZED_STATUSES)
+    return next(rows, NormalizedStatus.PROCESSING_FAILURE)
+
+
 def store_status(error: errors.GatewayError) -> StoreStatus:
     """Return the status that answers `error`; an error without a row of its own takes its parent's."""
     return next(STORE_STATUSES[kind] for kind in type(error).__mro__ if kind in STORE_STATUSES)

@@ -5,10 +5,11 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
 
 from pacs_gateway.archive.as_stored import AsStored
 from pacs_gateway.config import GatewayConfig
+from pacs_gateway.dimse.commitment import CommitmentService
 from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.get import GetService
 from pacs_gateway.dimse.move import MoveService
@@ -69,6 +70,7 @@ def dicom_services(gateway: Gateway) -> Services:
         C_FIND: FindService(gateway.archive.search),
         C_MOVE: MoveService(retrieve, gateway.access.devices, config),
         C_GET: GetService(retrieve),
+        N_ACTION: CommitmentService(gateway.archive.commitments),
     }
 
 

@@ -8,12 +8,13 @@ from pacs_gateway.storage.store import ObjectReader, ObjectStat, ObjectStore, Up
 
 
 class FaultyStore(ObjectStore):
-    """Passes everything on; ``before_put`` and ``after_put`` may raise, and see every key."""
+    """Passes everything on; ``before_put``, ``after_put`` and ``before_read`` may raise, and see every key."""
 
     def __init__(self, behind: ObjectStore) -> None:
         self._behind = behind
         self.before_put: Callable[[str], None] = _nothing
         self.after_put: Callable[[str], None] = _nothing
+        self.before_read: Callable[[str], None] = _nothing
 
     def put(self, key: str, data: bytes) -> None:
         self.before_put(key)
@@ -26,6 +27,7 @@ class FaultyStore(ObjectStore):
         self.after_put(upload.key)
 
     def open(self, key: str) -> AbstractContextManager[ObjectReader]:
+        self.before_read(key)
         return self._behind.open(key)
 
     def stat(self, key: str) -> ObjectStat:

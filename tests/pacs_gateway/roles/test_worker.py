@@ -10,7 +10,7 @@ from sqlalchemy import select
 from pacs_gateway.database.schema.jobs import event
 from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.jobs.queue import announce
-from pacs_gateway.roles.worker import _forget_events
+from pacs_gateway.roles.worker import _forget
 from tests.support.gateways import open_test_gateway
 
 
@@ -24,7 +24,7 @@ def test_events_of_last_month_are_forgotten_and_new_ones_kept(tmp_path: Path) ->
                 partial(announce, kind="instances-stored", subjects=[subject], at=to_microseconds(at - age))
             )
 
-        _forget_events(gateway, stop)
+        _forget(gateway, stop)
 
         with gateway.database.read() as connection:
             assert connection.execute(select(event.c.subject)).scalars().all() == ["1.2.4"]
