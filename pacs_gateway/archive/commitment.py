@@ -117,7 +117,7 @@ class Commitments:
             row = connection.execute(select(commitment.c.id, commitment.c.holder).where(same)).one()
             if row.holder != holder:  # else the commit succeeded, and only its answer was lost
                 raise ConflictError("the transaction UID has been used before")
-            return row.id
+            return int(row.id)
 
         return self._database.transact(keep)
 

@@ -48,8 +48,9 @@ _SPARE_S = 5.0
 class CommitmentService:
     """Takes requests for storage commitment."""
 
-    def __init__(self, commitments: Commitments) -> None:
+    def __init__(self, commitments: Commitments, *, soon_s: float = _SOON_S) -> None:
         self._commitments = commitments
+        self._soon_s = soon_s
 
     def serve(self, exchange: Exchange) -> None:
         """Keep a request and answer it; its instances are checked by a worker."""
@@ -62,10 +63,10 @@ class CommitmentService:
         asked = decode_request(information.getvalue() if information else b"", exchange.context.transfer_syntax)
         requester = Requester(exchange.device.ae_title, exchange.called_ae_title, exchange.device.facility)
         holder = secrets.token_hex(8)
-        key = self._commitments.receive(asked, requester, holder=holder, hold_s=_SOON_S + _SPARE_S)
+        key = self._commitments.receive(asked, requester, holder=holder, hold_s=self._soon_s + _SPARE_S)
         logger.info("%s asks for a commitment to %d instances", exchange.device.ae_title, len(asked.references))
         _answer(exchange, NormalizedStatus.SUCCESS)
-        exchange.report_later(_OpenReport(self._commitments, exchange, key, holder))
+        exchange.report_later(_OpenReport(self._commitments, exchange, key, holder=holder, wait_s=self._soon_s))
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request that could not be kept."""
@@ -75,12 +76,12 @@ class CommitmentService:
 class _OpenReport:
     """Reports on the association on which a commitment was asked for."""
 
-    def __init__(self, commitments: Commitments, exchange: Exchange, key: int, holder: str) -> None:
+    def __init__(self, commitments: Commitments, exchange: Exchange, key: int, *, holder: str, wait_s: float) -> None:
         self._commitments = commitments
         self._exchange = exchange
         self._key = key
         self._holder = holder
-        self._until = monotonic() + _SOON_S
+        self._until = monotonic() + wait_s
         self._message_id = 0
         self._is_done = False
 

@@ -13,6 +13,7 @@ from pacs_gateway.dimse.calling import ask
 from pacs_gateway.dimse.commitment import report_command
 from pacs_gateway.dimse.commitment_message import encode_result
 from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.destination import remote_of
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, STORAGE_COMMITMENT
 from pacs_gateway.dimse.ports import Destinations
 from pacs_gateway.dimse.requestor import Proposal, Remote, RequestedAssociation, associate
@@ -74,10 +75,11 @@ class CommitmentReporter:
             raise
 
     def _find(self, requester: Requester) -> Remote:
-        destination = self._destinations.destination(requester.ae_title, called=requester.called_ae_title)
-        if destination is None or destination.port is None:
+        called = requester.called_ae_title
+        destination = self._destinations.destination(requester.ae_title, called=called)
+        if destination is None:
             raise NotFoundError("no HOST PORT is registered for it")
-        return Remote(destination.ae_title, destination.host, destination.port, requester.called_ae_title)
+        return remote_of(destination, calling=called, tls=self._config.tls)
 
 
 def _notify(association: RequestedAssociation, report: Report) -> None:

@@ -120,7 +120,7 @@ class Destination(Device, Protocol):
 
 
 class Destinations(Protocol):
-    """The register of application entities, as far as C-MOVE needs it."""
+    """The register of application entities, as far as calling them needs it."""
 
     def destination(self, ae_title: str, *, called: str) -> Destination | None:
         """Return the device to send to under `ae_title`, preferably one that knows us as `called`."""

@@ -120,6 +120,7 @@ NORMALIZED_STATUSES: Mapping[type[errors.GatewayError], NormalizedStatus] = Mapp
         errors.InputError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
         errors.InvalidUidError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
         errors.InvalidQueryError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
+        errors.UnfitQueryError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
         errors.InvalidInstanceError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
         errors.MismatchError: NormalizedStatus.INVALID_ARGUMENT_VALUE,
         errors.InvalidMessageError: NormalizedStatus.INVALID_ARGUMENT_VALUE,

@@ -18,7 +18,7 @@ from pacs_gateway.archive.commitment import (
 from pacs_gateway.archive.commitment_check import CommitmentCheck
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.database.schema.commitment import commitment, commitment_instance
-from pacs_gateway.domain.commitment import CommitmentRequest, Failure, Reference
+from pacs_gateway.domain.commitment import CommitmentRequest, Reference
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import ConflictError, NotFoundError, UnavailableError
 from pacs_gateway.gateway import Gateway

@@ -7,10 +7,12 @@ from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.dimse.status import (
     MAX_COMMENT_LENGTH,
+    NORMALIZED_STATUSES,
     QUERY_STATUSES,
     STORE_STATUSES,
     StoreStatus,
     error_comment,
+    normalized_status,
     query_failure,
     store_status,
 )
@@ -24,6 +26,7 @@ def tree(root: type[errors.GatewayError] = errors.GatewayError) -> list[type[err
 def test_every_error_has_a_row(kind: type[errors.GatewayError]) -> None:
     assert kind in STORE_STATUSES
     assert kind in QUERY_STATUSES
+    assert kind in NORMALIZED_STATUSES
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,17 @@ def test_a_failed_query_names_the_element_at_fault_and_none_of_our_troubles() ->
     assert failure[Field.ERROR_COMMENT] == "StudyInstanceUID is missing"
     for trouble in (errors.UnavailableError("db.internal refused"), ValueError("Nguyen")):
         assert query_failure(trouble)[Field.ERROR_COMMENT] == "the gateway cannot answer this for now"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.InvalidMessageError("x"), 0x0115),
+        (errors.ConflictError("x"), 0x0131),
+        (errors.CapacityError("x"), 0x0213),
+        (errors.UnavailableError("x"), 0x0110),
+        (KeyError("x"), 0x0110),
+    ],
+)
+def test_commitment_is_refused_as_settled(error: Exception, status: int) -> None:
+    assert normalized_status(error) == status
