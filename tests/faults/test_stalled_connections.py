@@ -6,15 +6,16 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.authority import Authority
 from tests.support.running_gateway import RunningGateway, running_gateway
-from tests.support.scripted_peer import ScriptedPeer
+from tests.support.scripted_peer import ScriptedPeer, associate_rq
 from tests.support.storescu import echo
+from tests.support.waiting import wait_until
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ N_STALLED = 200
 N_SILENT_TLS = 50
 _ECHO_DEADLINE_S = 5.0
 """Five times the promise: 1 s."""
+_CLOSED_DEADLINE_S = 150.0
+"""Five times the promise: 30 s."""
 _FLAT_BYTES = 64 << 20
 _FOUR_GIB = 0xFFFFFFFF
 
@@ -92,27 +95,52 @@ def test_tls_connections_without_a_hello_keep_nobody_out(gateway: RunningGateway
 
 def test_tls_hellos_that_come_byte_by_byte_keep_nobody_out(gateway: RunningGateway) -> None:
     before = resident_bytes(gateway)
-    hello, done = _client_hello(), threading.Event()
+    with trickling(gateway.dicom_tls_port, _client_hello(), N_SILENT_TLS, pause_s=0.05):
+        assert_served(gateway)
+        assert_flat(gateway, before)
 
-    def trickle() -> None:
-        with ExitStack() as stack:
-            address = ("127.0.0.1", gateway.dicom_tls_port)
-            slow = [stack.enter_context(socket.create_connection(address, 10)) for _ in range(N_SILENT_TLS)]
-            for byte in hello:
+
+def test_requests_that_come_byte_by_byte_keep_nobody_out_and_are_closed(gateway: RunningGateway) -> None:
+    before = resident_bytes(gateway)
+    with trickling(gateway.dicom_port, associate_rq(), N_STALLED, pause_s=1) as slow:
+        assert_served(gateway)
+        assert_flat(gateway, before)
+
+        took_s = wait_until(lambda: all(map(_is_closed, slow)), _CLOSED_DEADLINE_S, "all to be closed")
+    _log.info("%d slow requests closed after %.1f s", len(slow), took_s)
+
+
+@contextmanager
+def trickling(port: int, said: bytes, n_connections: int, *, pause_s: float) -> Iterator[list[socket.socket]]:
+    """Say the same on many connections, a byte at a time, until the end of the block."""
+    done = threading.Event()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(n_connections)]
+
+        def trickle() -> None:
+            for byte in said:
                 for sock in slow:
                     with suppress(OSError):  # it had to make room
                         sock.send(bytes([byte]))
-                if done.wait(0.05):
+                if done.wait(pause_s):
                     return
 
-    thread = threading.Thread(target=trickle)
-    thread.start()
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            yield slow
+        finally:
+            done.set()
+            thread.join()
+
+
+def _is_closed(sock: socket.socket) -> bool:
     try:
-        assert_served(gateway)
-        assert_flat(gateway, before)
-    finally:
-        done.set()
-        thread.join()
+        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _client_hello() -> bytes:
