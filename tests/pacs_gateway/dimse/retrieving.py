@@ -193,19 +193,18 @@ def associated(
     model: str,
     *,
     storage: Storage | None = None,
-    contexts: Mapping[str, str] | None = None,
+    contexts: Collection[tuple[str, str]] = ((CTImageStorage, ExplicitVRLittleEndian),),
     is_relational: bool = False,
     calling: str = CLIENT,
     called: str = "PACSGW",
 ) -> Iterator[Association]:
-    """Associate as a client for one model; with `storage` it takes objects under `contexts` (SOP class: syntax)."""
+    """Associate as a client for one model; with `storage` it takes objects under `contexts`."""
     ae = AE(calling)
     proposed = [build_context(model, ExplicitVRLittleEndian)]
     negotiation: list[object] = []
     if storage is not None:
-        for abstract, syntax in (contexts or {CTImageStorage: ExplicitVRLittleEndian}).items():
-            proposed.append(build_context(abstract, syntax))
-            negotiation.append(build_role(abstract, scp_role=True))
+        proposed += [build_context(*context) for context in contexts]
+        negotiation += [build_role(abstract, scp_role=True) for abstract in {abstract for abstract, _ in contexts}]
     if is_relational:
         item = SOPClassExtendedNegotiation()
         item.sop_class_uid = UID(model)

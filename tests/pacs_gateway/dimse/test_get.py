@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, MRImageStorage
 
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_GET, STUDY_ROOT_GET
 from tests.pacs_gateway.dimse.retrieving import (
@@ -17,7 +17,7 @@ from tests.pacs_gateway.dimse.retrieving import (
     responses,
     served_gateway,
 )
-from tests.support.builders import Identity, encode, image, uid
+from tests.support.builders import Identity, encode, image, jpeg2000, uid
 from tests.support.gateways import put
 
 PENDING, SUCCESS, WARNING, ALL_FAILED, CANCELLED = 0xFF00, 0x0000, 0xB000, 0xA702, 0xFE00
@@ -86,11 +86,24 @@ def test_a_requester_that_takes_nothing_gets_the_list(served: Served) -> None:
     uids = put_study(served.gateway, 2)
 
     answers = get(
-        served, identifier(StudyInstanceUID=uid(1)), Storage(), contexts={MRImageStorage: ExplicitVRLittleEndian}
+        served, identifier(StudyInstanceUID=uid(1)), Storage(), contexts=[(MRImageStorage, ExplicitVRLittleEndian)]
     )
 
     assert answers[-1].status == ALL_FAILED
     assert answers[-1].failed_uids == uids
+
+
+def test_the_stored_transfer_syntax_goes_first(served: Served) -> None:
+    put(served.gateway, jpeg2000(), JPEG2000Lossless)
+    put(served.gateway, image(Identity(instance=2)))
+    storage = Storage()
+    contexts = [(CTImageStorage, syntax) for syntax in (ExplicitVRLittleEndian, JPEG2000Lossless)]
+
+    answers = get(served, identifier(StudyInstanceUID=uid(1)), storage, contexts=contexts)
+
+    assert answers[-1].status == SUCCESS
+    assert [one.transfer_syntax for one in storage.received] == [JPEG2000Lossless, ExplicitVRLittleEndian]
+    assert storage.received[0].data == encode(jpeg2000(), JPEG2000Lossless)
 
 
 def test_a_cancel_between_the_answers_to_the_objects(served: Served) -> None:
@@ -132,6 +145,6 @@ def test_the_association_goes_on_after_a_retrieval(served: Served) -> None:
 def test_a_missing_key_above_is_refused(served: Served) -> None:
     wanted = identifier(SeriesInstanceUID=uid(1, 1))
 
-    answers = get(served, wanted, Storage(), contexts={CTImageStorage: ExplicitVRLittleEndian})
+    answers = get(served, wanted, Storage())
 
     assert [answer.status for answer in answers] == [0xA900]
