@@ -6,7 +6,9 @@ with what came in.
 """
 
 import hashlib
+import os
 import shutil
+import socket
 import time
 import zipfile
 from collections import defaultdict
@@ -17,12 +19,13 @@ from types import MappingProxyType
 
 from benchmarks.measurement import Failure, Measurement, Result, Subject
 from benchmarks.multiframe import FRAME_BYTES, Multiframe
-from benchmarks.process import BenchmarkError
+from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError, Program, find_program
 from benchmarks.receive import send
-from benchmarks.receivers import GATEWAYS, Gateway
+from benchmarks.receivers import GATEWAYS, HOST, MAX_PDU, Gateway
 from benchmarks.web import bodies, pieces_of
 from pacs_gateway.dicomweb.multipart import closing, new_boundary, part_header
 from pacs_gateway.domain.part10 import decode_head
+from tests.support.ports import free_port
 
 PREFIX = "large/"
 _N_FRAMES = 4096
@@ -68,6 +71,13 @@ class _Passage:
         """
         if _data_set_digest(file) != _data_set_digest(self.image.pieces()):
             raise BenchmarkError("what goes out is not what came in")
+
+    def check_only_file_of(self, folder: Path, pattern: str = "*") -> None:
+        """Compare the one file below `folder` with the image, and remove the folder; errors as ``check``."""
+        (path,) = [path for path in folder.rglob(pattern) if path.is_file()]
+        with path.open("rb") as file:
+            self.check(pieces_of(file))
+        shutil.rmtree(folder)
 
 
 def _c_store(passage: _Passage) -> None:
@@ -121,10 +131,7 @@ def _pictures(passage: _Passage) -> None:
 def _export(passage: _Passage) -> float:
     target = passage.file.with_name("exported")
     peak_mib = passage.run("export", "--study", passage.image.study_uid, "-o", target)
-    (exported,) = [path for path in target.rglob("IM*") if path.is_file()]
-    with exported.open("rb") as file:
-        passage.check(pieces_of(file))
-    shutil.rmtree(target)
+    passage.check_only_file_of(target, "IM*")
     return peak_mib
 
 
@@ -137,6 +144,48 @@ def _export_zip(passage: _Passage) -> float:
             passage.check(pieces_of(file))
     target.unlink()
     return peak_mib
+
+
+def _c_get(passage: _Passage) -> None:
+    folder = passage.file.with_name("got")
+    folder.mkdir()
+    _retrieve(passage, "getscu", "+B", "-od", folder)
+    passage.check_only_file_of(folder)
+
+
+def _c_get_decoded(passage: _Passage) -> None:
+    native = replace(passage.image, is_compressed=False)
+    _c_get(replace(passage, image=native))
+
+
+def _c_move(passage: _Passage) -> None:
+    folder, title = passage.file.with_name("moved"), "BENCHMARK"
+    port = free_port()
+    command = (find_program("storescp"), "+B", "+xa", "--max-pdu", MAX_PDU, "-od", folder, port)
+    with Program(command, folder, os.environ | DCMTK_ENVIRONMENT) as destination:
+        destination.wait_for("listening", lambda: _listens(port), _SETTLE_S)
+        passage.run("device", "add", title, HOST, port)
+        _retrieve(passage, "movescu", "-aem", title)
+        passage.run("device", "remove", title)
+    folder.joinpath("log.txt").unlink()
+    passage.check_only_file_of(folder)
+
+
+def _retrieve(passage: _Passage, program: str, *options: object) -> None:
+    keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={passage.image.study_uid}")
+    whom = ("-aec", "PACSGW", HOST, passage.gateway.dicom_port)
+    command = (find_program(program), "-S", *options, *whom, *keys)
+    folder = passage.gateway.folder / "client"
+    with Program(command, folder, os.environ | DCMTK_ENVIRONMENT) as client:
+        client.wait_until_ended(_SETTLE_S)
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port)):
+            return True
+    except OSError:
+        return False
 
 
 _Way = Callable[[_Passage], float | None]
@@ -153,6 +202,9 @@ _OUTWARDS: Mapping[str, _Way] = MappingProxyType(
         "pictures": _pictures,
         "export": _export,
         "export-zip": _export_zip,
+        "c-get": _c_get,
+        "c-get-rle": _c_get_decoded,
+        "c-move": _c_move,
     }
 )
 _WAYS: Mapping[str, _Way] = MappingProxyType({**_INWARDS, **_OUTWARDS})

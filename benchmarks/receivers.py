@@ -22,7 +22,7 @@ _START_S = 180.0
 _HTTP_S = 120.0
 _ROOT = Path(__file__).resolve().parent.parent
 _DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-_MAX_PDU = 131072
+MAX_PDU = 131072
 
 
 class Receiver(ABC):
@@ -252,7 +252,7 @@ class Orthanc(Receiver):
             "DicomPort": self.dicom_port,
             "HttpPort": self.web_port,
             # Its default of 16 KiB would make eight times as many PDUs as the other sides get.
-            "MaximumPduLength": _MAX_PDU,
+            "MaximumPduLength": MAX_PDU,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -285,7 +285,7 @@ class Storescp(Receiver):
     def _command(self) -> Sequence[object]:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        return (find_program("storescp"), "--fork", "--max-pdu", _MAX_PDU, "-od", data, self.dicom_port)
+        return (find_program("storescp"), "--fork", "--max-pdu", MAX_PDU, "-od", data, self.dicom_port)
 
     def _environment(self) -> Mapping[str, str]:
         return DCMTK_ENVIRONMENT
