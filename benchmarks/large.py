@@ -32,6 +32,7 @@ _N_FRAMES = 4096
 _N_SMALL_FRAMES = 4
 _FRAMES_AT_ONCE = 2000
 _SETTLE_S = 600.0
+_DESTINATION = "BENCHMARK"
 _PART10 = 'multipart/related; type="application/dicom"; transfer-syntax='
 _EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -42,6 +43,8 @@ class _Passage:
 
     gateway: Gateway
     image: Multiframe
+    destination_port: int
+    """Where the gateway sends by C-MOVE."""
 
     @property
     def file(self) -> Path:
@@ -159,14 +162,11 @@ def _c_get_decoded(passage: _Passage) -> None:
 
 
 def _c_move(passage: _Passage) -> None:
-    folder, title = passage.file.with_name("moved"), "BENCHMARK"
-    port = free_port()
+    folder, port = passage.file.with_name("moved"), passage.destination_port
     command = (find_program("storescp"), "+B", "+xa", "--max-pdu", MAX_PDU, "-od", folder, port)
     with Program(command, folder, os.environ | DCMTK_ENVIRONMENT) as destination:
         destination.wait_for("listening", lambda: _listens(port), _SETTLE_S)
-        passage.run("device", "add", title, HOST, port)
-        _retrieve(passage, "movescu", "-aem", title)
-        passage.run("device", "remove", title)
+        _retrieve(passage, "movescu", "-aem", _DESTINATION)
     folder.joinpath("log.txt").unlink()
     passage.check_only_file_of(folder)
 
@@ -230,14 +230,16 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, _n_runs:
 
 
 def _run(gateway: Gateway, ways: Iterable[str], n_frames: int) -> Iterator[Measurement]:
-    small_mib = {way: _pass(gateway, way, _image(way, _N_SMALL_FRAMES))[0] for way in WAYS}
+    port = free_port()
+    gateway.command("device", "add", _DESTINATION, HOST, port).wait_until_ended(_SETTLE_S)
+    small_mib = {way: _pass(_Passage(gateway, _image(way, _N_SMALL_FRAMES), port), way)[0] for way in WAYS}
     missing = {_source(way) for way in ways} - set(ways)
     for way in missing:
-        _pass(gateway, way, _image(way, n_frames))
+        _pass(_Passage(gateway, _image(way, n_frames), port), way)
     for way in sorted(ways, key=WAYS.index):
         gateway.program.reset_peaks()
         before = gateway.program.usage()
-        peak_mib, seconds = _pass(gateway, way, _image(way, n_frames))
+        peak_mib, seconds = _pass(_Passage(gateway, _image(way, n_frames), port), way)
         grown_mib = max(gateway.program.grown_since(before), peak_mib - small_mib[way])
         facts = {"growth_mib": grown_mib, "object_mib": n_frames * FRAME_BYTES / 2**20}
         yield Measurement(Subject(gateway.name, PREFIX + way), seconds, facts, gateway.program.usage_since(before))
@@ -254,17 +256,16 @@ def _image(way: str, n_frames: int) -> Multiframe:
     return Multiframe(_source(way), n_frames, is_compressed=way.endswith("-rle"))
 
 
-def _pass(gateway: Gateway, way: str, image: Multiframe) -> tuple[float, float]:
+def _pass(passage: _Passage, way: str) -> tuple[float, float]:
     """Take one way; return the peak size in MiB of the command that it needs (0 without one), and the seconds."""
-    passage = _Passage(gateway, image)
     if way in ("c-store", "import"):
-        image.write(passage.file)
+        passage.image.write(passage.file)
     start = time.perf_counter()
     peak_mib = _WAYS[way](passage)
     seconds = time.perf_counter() - start
     if way in _INWARDS:
         passage.file.unlink(missing_ok=True)
-    gateway.wait_until_settled(_SETTLE_S)
+    passage.gateway.wait_until_settled(_SETTLE_S)
     return peak_mib or 0.0, seconds
 
 
