@@ -78,6 +78,16 @@ class CalledPeer(ScriptedPeer):
         (message_id,) = struct.unpack("<H", request[MESSAGE_ID])
         self.send(p_data(pdv(context_id, COMMAND | LAST, store_rsp(message_id + off_by, status))))
 
+    def drain(self) -> int:
+        """Read until the caller closes; return how many bytes came."""
+        n_bytes = 0
+        try:
+            while chunk := self.sock.recv(1 << 16):
+                n_bytes += len(chunk)
+        except ConnectionResetError:
+            pass
+        return n_bytes
+
     def release(self) -> None:
         """Read the A-RELEASE-RQ and answer it."""
         assert self.receive_pdu()[:1] == b"\x05"

@@ -1,12 +1,16 @@
 """C-MOVE: what goes where, what the requester is told at every step, and how it ends when something is in the way."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom.presentation import AllStoragePresentationContexts
 
 from pacs_gateway.access.device import Right
+from pacs_gateway.dimse import retrieval
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE
 from tests.pacs_gateway.dimse.retrieving import (
     CLIENT,
@@ -24,7 +28,9 @@ from tests.pacs_gateway.dimse.retrieving import (
 from tests.support.builders import Identity, encode, image, uid
 from tests.support.gateways import put
 from tests.support.ports import free_port
+from tests.support.scripted_destination import CalledPeer, called_peer
 from tests.support.storescp import storescp
+from tests.support.waiting import wait_until
 
 PENDING, SUCCESS, WARNING, ALL_FAILED, CANCELLED = 0xFF00, 0x0000, 0xB000, 0xA702, 0xFE00
 
@@ -297,3 +303,63 @@ def test_who_has_no_right_gets_no_context(served: Served, target: Storage) -> No
 
     with pytest.raises(AssertionError):
         move(served, identifier(StudyInstanceUID=uid(1)), calling="MODALITY")
+
+
+def test_more_contexts_than_an_association_holds_take_another(served: Served) -> None:
+    classes = [str(context.abstract_syntax) for context in AllStoragePresentationContexts[:70]]
+    for number, sop_class in enumerate(classes):
+        put(served.gateway, image(Identity(instance=number, extra={"SOPClassUID": sop_class})))
+    storage = Storage()
+    with destination(storage, contexts=dict.fromkeys(classes, (ExplicitVRLittleEndian,))) as port:
+        served.register(DESTINATION, port)
+
+        answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert answers[-1].status == SUCCESS
+    assert len(set(storage.uids)) == 70
+    assert len(storage.titles) == 2
+
+
+def test_a_cancel_in_the_middle_of_an_object_ends_it_there(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "_SILENCE_S", 0.0)
+    put(served.gateway, large_image(24 << 20))
+    has_cancelled, received = threading.Event(), []
+
+    def stall(peer: CalledPeer) -> None:
+        peer.accept({1: ExplicitVRLittleEndian})
+        assert has_cancelled.wait(30)
+        received.append(peer.drain())
+
+    with called_peer(stall) as port:
+        served.register(DESTINATION, port)
+        with associated(served, STUDY_ROOT_MOVE) as assoc:
+            wanted = identifier(StudyInstanceUID=uid(1))
+            answers = responses(assoc.send_c_move(wanted, DESTINATION, STUDY_ROOT_MOVE, msg_id=7))
+            # It is told that we still live, before there is anything to count.
+            first = next(answers)
+            assoc.send_c_cancel(7, query_model=UID(STUDY_ROOT_MOVE))
+            has_cancelled.set()
+            *_, final = answers
+
+    assert (first.status, first.counts) == (PENDING, (1, 0, 0, 0))
+    assert (final.status, final.counts) == (CANCELLED, (1, 0, 0, 0))
+    assert received[0] < 24 << 20
+
+
+def test_a_requester_that_leaves_is_sent_for_no_longer(served: Served, target: Storage) -> None:
+    put_study(served.gateway, 100)
+    with associated(served, STUDY_ROOT_MOVE) as assoc:
+        next(assoc.send_c_move(identifier(StudyInstanceUID=uid(1)), DESTINATION, STUDY_ROOT_MOVE))
+        assoc.abort()
+    wait_until(lambda: not served.server.n_associations, 30, "the association to end")
+
+    assert 1 <= len(target.received) < 100
+
+
+def large_image(size_bytes: int) -> Dataset:
+    """Return an image that travels in many pieces."""
+    ds = image()
+    ds.Rows = ds.Columns = 1024
+    ds.NumberOfFrames = size_bytes // (1024 * 1024 * 2)
+    ds.PixelData = bytes(size_bytes)
+    return ds

@@ -18,7 +18,7 @@ from tests.pacs_gateway.dimse.retrieving import Served, put_study, served_gatewa
 from tests.support.builders import Identity, encode, image, jpeg2000, pixels, rle, uid
 from tests.support.gateways import put
 from tests.support.orthanc import orthanc
-from tests.support.storescp import IMPLICIT_ONLY, StoreScp, storescp
+from tests.support.storescp import StoreScp, storescp
 
 pytestmark = pytest.mark.peer("dcmtk")
 
@@ -130,7 +130,7 @@ def test_a_destination_of_implicit_little_endian_gets_the_same_pixels(served: Se
     put(served.gateway, rle(Identity(instance=1)), RLELossless)
     put(served.gateway, jpeg2000(Identity(instance=2)), JPEG2000Lossless)
     put(served.gateway, image(Identity(instance=3)))
-    with storescp(tmp_path / "received", options=IMPLICIT_ONLY) as target:
+    with storescp(tmp_path / "received", options=("+xi",)) as target:
         served.register(target.ae_title, target.port)
 
         status = ask("movescu", served, "-S", "-aem", target.ae_title, keys=STUDY)
