@@ -9,7 +9,7 @@ PS3.4 C.4.3 (C-GET), C.5.3 (negotiation)
 """
 
 from pacs_gateway.access.policy import Action
-from pacs_gateway.dimse.retrieval import Retrieve, fail_retrieval
+from pacs_gateway.dimse.retrieval import Source, fail_retrieval
 from pacs_gateway.dimse.service import Exchange
 
 _MOST_MESSAGE_IDS = 0xFFFF
@@ -18,12 +18,12 @@ _MOST_MESSAGE_IDS = 0xFFFF
 class GetService:
     """Serves C-GET."""
 
-    def __init__(self, retrieve: Retrieve) -> None:
-        self._retrieve = retrieve
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def serve(self, exchange: Exchange) -> None:
         """Send every instance the request names, and answer."""
-        retrieval = self._retrieve.begin(exchange, Action.READ)
+        retrieval = self._source.begin(exchange, Action.READ)
         for number, stored in enumerate(retrieval.instances):
             if retrieval.is_over:
                 break

@@ -23,7 +23,7 @@ from pacs_gateway.dimse.destination import remote_of
 from pacs_gateway.dimse.planning import Batch, plan
 from pacs_gateway.dimse.ports import Destinations
 from pacs_gateway.dimse.requestor import Remote, associate
-from pacs_gateway.dimse.retrieval import Retrieval, Retrieve, fail_retrieval
+from pacs_gateway.dimse.retrieval import Retrieval, Source, fail_retrieval
 from pacs_gateway.dimse.sending import Originator
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import StoreStatus
@@ -39,8 +39,8 @@ _MOST_BARREN = 3
 class MoveService:
     """Serves C-MOVE."""
 
-    def __init__(self, retrieve: Retrieve, destinations: Destinations, config: DimseConfig) -> None:
-        self._retrieve = retrieve
+    def __init__(self, source: Source, destinations: Destinations, config: DimseConfig) -> None:
+        self._source = source
         self._destinations = destinations
         self._config = config
 
@@ -53,7 +53,7 @@ class MoveService:
             comment = "the move destination is not registered with an address"
             exchange.answer({Field.STATUS: RetrieveStatus.DESTINATION_UNKNOWN, Field.ERROR_COMMENT: comment})
             return
-        retrieval = self._retrieve.begin(exchange, Action.MOVE)
+        retrieval = self._source.begin(exchange, Action.MOVE)
         visible = scope(caller_of(destination))
         allowed = [stored for stored in retrieval.instances if visible.includes(stored.facility)]
         if retrieval.instances and not allowed:

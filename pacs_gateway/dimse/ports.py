@@ -1,14 +1,10 @@
 """What the DICOM services consume of the archive and of access, as the smallest shapes that serve."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from pacs_gateway.access.certificates import Certificate
-from pacs_gateway.access.policy import Scope
-from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.instance import Origin
-from pacs_gateway.domain.levels import Level
 
 
 class Reception(Protocol):
@@ -124,16 +120,3 @@ class Destinations(Protocol):
 
     def destination(self, ae_title: str, *, called: str) -> Destination | None:
         """Return the device to send to under `ae_title`, preferably one that knows us as `called`."""
-
-
-class Holdings(Protocol):
-    """The way out of the archive."""
-
-    def by_keys(self, scope: Scope, keys: Mapping[Level, Sequence[str]]) -> Sequence[StoredInstance]:
-        """Return the instances inside `scope` that have one of the unique keys of each level given."""
-
-    def forms(self, stored: StoredInstance) -> Sequence[str]:
-        """Return the transfer syntaxes in which it can leave, the best first."""
-
-    def data_set(self, stored: StoredInstance, transfer_syntax_uid: str, /) -> Iterator[bytes]:
-        """Yield its data set in pieces, in one of its forms."""

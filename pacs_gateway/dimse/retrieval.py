@@ -14,6 +14,8 @@ from typing import cast
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
 from pacs_gateway.access.policy import Action, decide, scope
+from pacs_gateway.archive import egress
+from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dimse.association import GatewayAssociation
 from pacs_gateway.dimse.caller import caller_of
@@ -22,7 +24,6 @@ from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.identifier import Identifier
 from pacs_gateway.dimse.information_model import MODELS
 from pacs_gateway.dimse.planning import choose_context
-from pacs_gateway.dimse.ports import Holdings
 from pacs_gateway.dimse.sending import Originator, Outgoing, Priority, store
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import StoreStatus, query_failure
@@ -42,10 +43,10 @@ class _StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieve:
+class Source:
     """Where retrievals take from."""
 
-    holdings: Holdings
+    retrieve: Retrieve
     turns: Turns
 
     def begin(self, exchange: Exchange, action: Action) -> "Retrieval":
@@ -70,13 +71,13 @@ class Retrieve:
             is_relational=exchange.context.extended[:1] == b"\1",
             charset=exchange.device.charset,
         )
-        return Retrieval(exchange, self.holdings.by_keys(scope(caller), keys), self)
+        return Retrieval(exchange, self.retrieve.by_keys(scope(caller), keys), self)
 
 
 class Retrieval:
     """One C-MOVE or C-GET under way; used by its association's thread."""
 
-    def __init__(self, exchange: Exchange, instances: Sequence[StoredInstance], source: Retrieve) -> None:
+    def __init__(self, exchange: Exchange, instances: Sequence[StoredInstance], source: Source) -> None:
         self.instances = instances
         """All that were asked for."""
         self.operations = SubOperations(len(instances))
@@ -148,12 +149,12 @@ class Retrieval:
     def _send(
         self, association: GatewayAssociation, stored: StoredInstance, message_id: int, originator: Originator | None
     ) -> int:
-        holdings = self._source.holdings
-        context_id = choose_context(association.contexts, stored.sop_class_uid, holdings.forms(stored))
+        context_id = choose_context(association.contexts, stored.sop_class_uid, egress.forms(stored))
         if context_id is None:
             self._problem = self._problem or "the receiver takes no such object, or not in this form"
             return StoreStatus.SOP_CLASS_NOT_SUPPORTED
-        pieces = holdings.data_set(stored, association.contexts[context_id].transfer_syntax)
+        syntax = association.contexts[context_id].transfer_syntax
+        pieces = egress.data_set(self._source.retrieve, stored, syntax).pieces
         if association is not self._exchange.association:
             pieces = self._watched(pieces)
         status = store(

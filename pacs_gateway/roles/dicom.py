@@ -7,13 +7,12 @@ from collections.abc import Collection, Sequence
 
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
 
-from pacs_gateway.archive.as_stored import AsStored
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.dimse.commitment import CommitmentService
 from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.get import GetService
 from pacs_gateway.dimse.move import MoveService
-from pacs_gateway.dimse.retrieval import Retrieve
+from pacs_gateway.dimse.retrieval import Source
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.dimse.service import Services
 from pacs_gateway.dimse.turns import Turns
@@ -65,11 +64,11 @@ def run(
 def dicom_services(gateway: Gateway) -> Services:
     """Return what is served besides C-ECHO and C-STORE."""
     config = gateway.config.dimse
-    retrieve = Retrieve(AsStored(gateway.archive.retrieve), Turns(config.max_suboperations))
+    source = Source(gateway.archive.retrieve, Turns(config.max_suboperations))
     return {
         C_FIND: FindService(gateway.archive.search),
-        C_MOVE: MoveService(retrieve, gateway.access.devices, config),
-        C_GET: GetService(retrieve),
+        C_MOVE: MoveService(source, gateway.access.devices, config),
+        C_GET: GetService(source),
         N_ACTION: CommitmentService(gateway.archive.commitments),
     }
 

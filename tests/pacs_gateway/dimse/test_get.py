@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, MRImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    MRImageStorage,
+)
 
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_GET, STUDY_ROOT_GET
 from tests.pacs_gateway.dimse.retrieving import (
@@ -104,6 +111,18 @@ def test_the_stored_transfer_syntax_goes_first(served: Served) -> None:
     assert answers[-1].status == SUCCESS
     assert [one.transfer_syntax for one in storage.received] == [JPEG2000Lossless, ExplicitVRLittleEndian]
     assert storage.received[0].data == encode(jpeg2000(), JPEG2000Lossless)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_what_is_stored_otherwise_is_decoded(served: Served, syntax: str) -> None:
+    put(served.gateway, jpeg2000(), JPEG2000Lossless)
+    put(served.gateway, image(Identity(instance=2)), ExplicitVRBigEndian)
+    storage = Storage()
+
+    answers = get(served, identifier(StudyInstanceUID=uid(1)), storage, contexts=[(CTImageStorage, syntax)])
+
+    assert answers[-1].status == SUCCESS
+    assert [one.data for one in storage.received] == [encode(image(Identity(instance=n)), syntax) for n in (1, 2)]
 
 
 def test_a_cancel_between_the_answers_to_the_objects(served: Served) -> None:

@@ -142,15 +142,15 @@ def test_a_destination_of_implicit_little_endian_gets_the_same_pixels(served: Se
             assert ds.pixel_array.tobytes() == pixels(instance).tobytes()
 
 
-def test_a_getscu_of_implicit_little_endian_gets_the_same_pixels(served: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["+x=", "+xr", "+xw"])
+def test_getscu_gets_the_same_pixels_whatever_it_prefers(option: str, served: Served, tmp_path: Path) -> None:
     put(served.gateway, rle(Identity(instance=1)), RLELossless)
     put(served.gateway, image(Identity(instance=2)))
 
-    status = ask("getscu", served, "-S", "+xi", "-od", tmp_path, keys=STUDY)
+    status = ask("getscu", served, "-S", option, "+B", "-od", tmp_path, keys=STUDY)
 
     assert status == 0
     got = [dcmread(path) for path in tmp_path.iterdir() if path.is_file()]
-    assert {ds.file_meta.TransferSyntaxUID for ds in got} == {ImplicitVRLittleEndian}
     assert {int(ds.InstanceNumber): ds.pixel_array.tobytes() for ds in got} == {n: pixels(n).tobytes() for n in (1, 2)}
 
 
