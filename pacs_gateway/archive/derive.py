@@ -14,7 +14,7 @@ from datetime import timedelta
 import orjson
 from sqlalchemy import Connection, func, select
 
-from pacs_gateway.archive.metadata import merge, metadata_json, read_header
+from pacs_gateway.archive.metadata import charset_of_device, merge, metadata_json, read_header
 from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
@@ -87,8 +87,13 @@ class Derive:
     def instance_metadata(self, stored: StoredInstance) -> bytes:
         """Return one instance's metadata as a JSON object."""
         with self._holdings.open(stored) as reader:
-            header = read_header(as_file(reader), defer=True)
-        return metadata_json(header, transfer_syntax_uid=stored.transfer_syntax_uid, bulk_root=bulk_root(stored))
+            file = as_file(reader)
+            charset = charset_of_device(file)
+            file.seek(0)
+            header = read_header(file, defer=True)
+        return metadata_json(
+            header, transfer_syntax_uid=stored.transfer_syntax_uid, bulk_root=bulk_root(stored), charset=charset
+        )
 
     def thumbnail(self, stored: StoredInstance) -> bytes:
         """Return the thumbnail of one instance, made now unless it is kept.

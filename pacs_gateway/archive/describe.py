@@ -28,7 +28,7 @@ from pacs_gateway.archive.scan import (
     scan,
 )
 from pacs_gateway.domain.attributes import ATTRIBUTES
-from pacs_gateway.domain.character_set import CharacterSet
+from pacs_gateway.domain.character_set import character_set
 from pacs_gateway.domain.instance import FrameKind, FrameTable, InstanceRecord, Origin
 from pacs_gateway.domain.uids import check_uid
 from pacs_gateway.domain.values import clean
@@ -70,8 +70,13 @@ def is_deflated(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid == DeflatedExplicitVRLittleEndian
 
 
-def describe(source: Source, start: int, transfer_syntax_uid: str) -> Description:
+def describe(source: Source, start: int, transfer_syntax_uid: str, *, charset: str = "") -> Description:
     """Describe the data set that lies in `source` from `start` to its end; a deflated one must be inflated before.
+
+    Parameters
+    ----------
+    charset
+        What its device writes where it declares nothing of use (see ``CharacterSet``).
 
     Raises
     ------
@@ -83,7 +88,7 @@ def describe(source: Source, start: int, transfer_syntax_uid: str) -> Descriptio
     implicit = transfer_syntax_uid in (ImplicitVRLittleEndian, GE_PRIVATE_IMPLICIT)
     big_endian = transfer_syntax_uid == ExplicitVRBigEndian
     found = scan(source, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED)
-    attributes = _attributes(source, found, big_endian=big_endian)
+    attributes = _attributes(source, found, big_endian=big_endian, charset=charset)
     for keyword in _IDENTIFIERS:
         if not attributes.get(keyword):
             raise InvalidInstanceError(f"{keyword} is missing")
@@ -93,7 +98,7 @@ def describe(source: Source, start: int, transfer_syntax_uid: str) -> Descriptio
     return Description(attributes, frames, pixels)
 
 
-def _attributes(source: Source, found: Scan, *, big_endian: bool) -> dict[str, str]:
+def _attributes(source: Source, found: Scan, *, big_endian: bool, charset: str) -> dict[str, str]:
     charset_element = found.elements.get(_CHARACTER_SET)
     terms = _raw(source, charset_element).decode("ascii", "replace") if charset_element else ""
     attributes: dict[str, str] = {}
@@ -108,22 +113,17 @@ def _attributes(source: Source, found: Scan, *, big_endian: bool) -> dict[str, s
         elif vr == "US":
             attributes[keyword] = _unsigned_text(raw, big_endian=big_endian)
         else:
-            attributes[keyword] = _text(raw, vr, terms)
+            attributes[keyword] = _text(raw, vr, terms, charset)
     return attributes
 
 
 # The slices of a series say the same again and again.
 @lru_cache(maxsize=4096)
-def _text(raw: bytes, vr: str, terms: str) -> str:
+def _text(raw: bytes, vr: str, terms: str, charset: str) -> str:
     if vr in _ENCODED_VRS:
-        return _character_set(clean(terms)).decode(raw)
+        return character_set(clean(terms), charset).decode(raw)
     # ACR-NEMA wrote 2026.11.22 and 14:30:05; the index compares dates and times as text.
     return clean(raw.decode("latin-1")).translate(_OLD_SEPARATORS.get(vr, {}))
-
-
-@lru_cache(maxsize=64)
-def _character_set(terms: str) -> CharacterSet:
-    return CharacterSet(terms)
 
 
 def _raw(source: Source, element: Element) -> bytes:
@@ -208,7 +208,7 @@ def _extended_offsets(source: Source, found: Scan, n_frames: int) -> tuple[int, 
 
 
 def describe_file(
-    fd: int, start: int, transfer_syntax_uid: str, *, scratch: Path, beginning: bytes = b""
+    fd: int, start: int, transfer_syntax_uid: str, *, scratch: Path, beginning: bytes = b"", charset: str = ""
 ) -> Description:
     """Describe the Part 10 file open at `fd` whose data set begins at `start`; offsets are the file's.
 
@@ -218,6 +218,8 @@ def describe_file(
         A folder for a nameless file, needed for the time of the call when the data set is deflated.
     beginning
         The first bytes of the file, where they are at hand.
+    charset
+        As of ``describe``.
 
     Raises
     ------
@@ -228,27 +230,27 @@ def describe_file(
     """
     source = FileSource(fd, beginning)
     if not is_deflated(transfer_syntax_uid):
-        return describe(source, start, transfer_syntax_uid)
+        return describe(source, start, transfer_syntax_uid, charset=charset)
     with spool_errors("inflating a data set"):
         scratch_fd = os.open(scratch, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     try:
         for piece in inflated(source, start):
             with spool_errors("inflating a data set"):
                 write_all(scratch_fd, piece)
-        return _of_deflated(FileSource(scratch_fd), len(source), transfer_syntax_uid)
+        return _of_deflated(FileSource(scratch_fd), len(source), transfer_syntax_uid, charset)
     finally:
         os.close(scratch_fd)
 
 
-def describe_bytes(content: bytes, start: int, transfer_syntax_uid: str) -> Description:
+def describe_bytes(content: bytes, start: int, transfer_syntax_uid: str, *, charset: str = "") -> Description:
     """Describe a Part 10 file that is at hand; see ``describe_file``."""
     if not is_deflated(transfer_syntax_uid):
-        return describe(content, start, transfer_syntax_uid)
-    return _of_deflated(b"".join(inflated(content, start)), len(content), transfer_syntax_uid)
+        return describe(content, start, transfer_syntax_uid, charset=charset)
+    return _of_deflated(b"".join(inflated(content, start)), len(content), transfer_syntax_uid, charset)
 
 
-def _of_deflated(content: Source, size_bytes: int, transfer_syntax_uid: str) -> Description:
-    description = describe(content, 0, transfer_syntax_uid)
+def _of_deflated(content: Source, size_bytes: int, transfer_syntax_uid: str, charset: str) -> Description:
+    description = describe(content, 0, transfer_syntax_uid, charset=charset)
     # Nothing of the inflated data set has a place in the file.
     return Description(description.attributes, description.frames, size_bytes)
 

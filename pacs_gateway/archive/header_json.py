@@ -12,18 +12,18 @@ PS3.18 F.2 (DICOM JSON model), PS3.5 6.2 (value representations and padding)
 import logging
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from struct import Struct
 from typing import TypeAlias
 
 import orjson
 from pydicom import Dataset
-from pydicom.charset import decode_bytes, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.hooks import raw_element_vr
 from pydicom.tag import BaseTag
-from pydicom.valuerep import TEXT_VR_DELIMS
+
+from pacs_gateway.domain.character_set import CharacterSet, character_set
 
 _log = logging.getLogger(__name__)
 
@@ -48,25 +48,29 @@ _MAX_INTEGER = 2**63
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a data set stands: the URI its elements' tags are put behind, and how deep it is nested."""
+    """Where a data set stands: the URI its elements' tags are put behind, how deep it is, what its text is in."""
 
     uri: str
     depth: int
     is_checked: bool
+    terms: str
+    """Specific Character Set of the data set around it, which counts where it has none of its own (PS3.5 7.5.3)."""
+    fallback: str
 
 
-def json_object(dataset: Dataset, *, uri: str, is_checked: bool = False) -> JsonObject:
+def json_object(dataset: Dataset, *, uri: str, charset: str = "", is_checked: bool = False) -> JsonObject:
     """Return a data set as a DICOM JSON object, without group lengths and the pixel data group.
 
     Parameters
     ----------
     uri
         What bulk data URIs begin with, up to where the tag follows.
+    charset
+        What its device writes where it declares nothing of use (see ``CharacterSet``).
     is_checked
-        Whether to try each attribute on the JSON encoder: slow, and needed only once the whole has failed there
-        (a made-up character set can yield text that is not Unicode).
+        Whether to try each attribute on the JSON encoder: slow, and needed only once the whole has failed there.
     """
-    return _object(dataset, _Place(uri, 0, is_checked))
+    return _object(dataset, _Place(uri, 0, is_checked, "", charset))
 
 
 def implied_vr(element: RawDataElement, dataset: Dataset) -> str:
@@ -79,26 +83,41 @@ def implied_vr(element: RawDataElement, dataset: Dataset) -> str:
 
 
 def _object(dataset: Dataset, place: _Place) -> JsonObject:
-    charset = dataset.original_character_set or default_encoding
-    encodings = [charset] if isinstance(charset, str) else list(charset)
+    terms = _terms(dataset, place)
+    charset = character_set(terms, place.fallback)
+    inner = replace(place, terms=terms)
     body: JsonObject = {}
     # A copy: conversion by pydicom replaces entries. Plain integers, because tags compare slowly.
     for number, element in sorted(((int(tag), element) for tag, element in dataset.items()), key=itemgetter(0)):
         if number >> 16 == _PIXEL_GROUP or number & 0xFFFF == 0:
             continue
         key = f"{number:08X}"
-        attribute = UTF_8 if key == CHARACTER_SET else _attribute(dataset, element, key, encodings, place)
+        attribute = UTF_8 if key == CHARACTER_SET else _attribute(dataset, element, key, charset, inner)
         if attribute is not None:
             body[key] = attribute
     return body
 
 
+def _terms(dataset: Dataset, place: _Place) -> str:
+    if 0x00080005 not in dataset:
+        return place.terms
+    return _joined(dataset.get_item(0x00080005, keep_deferred=True).value)
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1").strip(_PADDING)
+    if isinstance(value, str):
+        return value
+    return "\\".join(map(str, value)) if isinstance(value, Sequence) else ""
+
+
 def _attribute(
-    dataset: Dataset, element: DataElement | RawDataElement, key: str, encodings: Sequence[str], place: _Place
+    dataset: Dataset, element: DataElement | RawDataElement, key: str, charset: CharacterSet, place: _Place
 ) -> JsonObject | None:
     if isinstance(element, RawDataElement):
         try:
-            attribute = _encoded(dataset, element, key, encodings, place)
+            attribute = _encoded(dataset, element, key, charset, place)
             if attribute is not None:
                 return attribute
         except Exception as error:  # codecs and converters raise what they like; pydicom may still make sense of it
@@ -111,7 +130,7 @@ def _attribute(
 
 
 def _encoded(
-    dataset: Dataset, element: RawDataElement, key: str, encodings: Sequence[str], place: _Place
+    dataset: Dataset, element: RawDataElement, key: str, charset: CharacterSet, place: _Place
 ) -> JsonObject | None:
     """Return a plain element, None where it is not one."""
     vr = element.VR
@@ -123,7 +142,7 @@ def _encoded(
         return {"vr": vr[-2:], "BulkDataURI": f"{place.uri}{key}"}
     decode = _DECODERS.get(vr)
     if decode is not None:
-        values = decode(value, encodings) if value else []
+        values = decode(value, charset) if value else []
     elif vr in _LAYOUTS and element.tag not in _LUT_DESCRIPTORS:
         values = _numbers(vr, value, is_little_endian=element.is_little_endian) if value else []
     elif vr in _BINARY_VRS:
@@ -152,7 +171,7 @@ def _converted(dataset: Dataset, tag: BaseTag, key: str, place: _Place) -> JsonO
         if place.depth == _MAX_DEPTH:
             raise ValueError("sequences are nested too deeply")
         items = [
-            _object(item, _Place(f"{uri}/{n}/", place.depth + 1, place.is_checked))
+            _object(item, replace(place, uri=f"{uri}/{n}/", depth=place.depth + 1))
             for n, item in enumerate(element.value)
         ]
         return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
@@ -173,36 +192,34 @@ def _listed(values: Sequence[JsonValue]) -> list[JsonValue]:
     return [value or None for value in values]
 
 
-def _strings(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _strings(value: bytes, _: CharacterSet) -> list[JsonValue]:
     return _listed(value.decode("latin-1").rstrip(_PADDING).split("\\"))
 
 
-def _trimmed_strings(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _trimmed_strings(value: bytes, _: CharacterSet) -> list[JsonValue]:
     """Return values whose leading spaces do not count either (AE)."""
     return _listed([part.strip() for part in value.decode("latin-1").split("\\")])
 
 
-def _uids(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _uids(value: bytes, _: CharacterSet) -> list[JsonValue]:
     return _listed([part.strip() for part in value.decode("latin-1").rstrip(_PADDING).split("\\")])
 
 
-def _uri(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _uri(value: bytes, _: CharacterSet) -> list[JsonValue]:
     return _listed([value.decode("latin-1").rstrip()])
 
 
-def _texts(value: bytes, encodings: Sequence[str]) -> list[JsonValue]:
-    text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
-    return _listed([part.rstrip(_PADDING) for part in text.split("\\")])
+def _texts(value: bytes, charset: CharacterSet) -> list[JsonValue]:
+    return _listed([part.rstrip(_PADDING) for part in charset.read(value).split("\\")])
 
 
-def _long_text(value: bytes, encodings: Sequence[str]) -> list[JsonValue]:
+def _long_text(value: bytes, charset: CharacterSet) -> list[JsonValue]:
     """Return the one value of a VR in which a backslash is a character like any other."""
-    return _listed([decode_bytes(value, encodings, TEXT_VR_DELIMS).rstrip(_PADDING)])
+    return _listed([charset.read(value).rstrip(_PADDING)])
 
 
-def _names(value: bytes, encodings: Sequence[str]) -> list[JsonValue]:
-    text = decode_bytes(value.rstrip(b"\0 "), encodings, TEXT_VR_DELIMS)
-    return _listed([_name(part) for part in text.split("\\")])
+def _names(value: bytes, charset: CharacterSet) -> list[JsonValue]:
+    return _listed([_name(part) for part in charset.read(value.rstrip(b"\0 ")).split("\\")])
 
 
 def _name(text: str) -> JsonValue:
@@ -211,13 +228,13 @@ def _name(text: str) -> JsonValue:
     return {kind: group for kind, group in groups if group}
 
 
-def _decimals(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _decimals(value: bytes, _: CharacterSet) -> list[JsonValue]:
     parts = _listed(value.decode("latin-1").strip().rstrip(_PADDING).split("\\"))
     # What is not a number is null in JSON, by the encoder.
     return [float(part) if isinstance(part, str) and part.strip() else None for part in parts]
 
 
-def _integers(value: bytes, _: Sequence[str]) -> list[JsonValue]:
+def _integers(value: bytes, _: CharacterSet) -> list[JsonValue]:
     parts = _listed(value.decode("latin-1").rstrip(_PADDING).split("\\"))
     return [_integer(part) if isinstance(part, str) and part.strip() else None for part in parts]
 
@@ -239,7 +256,7 @@ def _numbers(vr: str, value: bytes, *, is_little_endian: bool) -> list[JsonValue
     return [number for (number,) in numbers]
 
 
-_DECODERS: Mapping[str, Callable[[bytes, Sequence[str]], list[JsonValue]]] = {
+_DECODERS: Mapping[str, Callable[[bytes, CharacterSet], list[JsonValue]]] = {
     **dict.fromkeys(("AS", "CS", "DA", "DT", "TM"), _strings),
     **dict.fromkeys(("LO", "SH", "UC"), _texts),
     **dict.fromkeys(("LT", "ST", "UT"), _long_text),

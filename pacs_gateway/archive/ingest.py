@@ -213,10 +213,15 @@ class Reception:
         start, syntax = len(self._head), self._announced.transfer_syntax_uid
         if self._small is None:
             description = describe_file(
-                self._fd, start, syntax, scratch=self._ingest.directory.path, beginning=self._beginning
+                self._fd,
+                start,
+                syntax,
+                scratch=self._ingest.directory.path,
+                beginning=self._beginning,
+                charset=self._origin.charset,
             )
         else:
-            description = describe_bytes(bytes(self._head + self._small), start, syntax)
+            description = describe_bytes(bytes(self._head + self._small), start, syntax, charset=self._origin.charset)
         told = description.attributes["SOPClassUID"], description.attributes["SOPInstanceUID"]
         if told == (self._announced.sop_class_uid, self._announced.sop_instance_uid):
             return description

@@ -7,7 +7,7 @@ PS3.18 F.2 (DICOM JSON model), PS3.18 10.4.1.1.2 (metadata resources, bulk data 
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import orjson
@@ -19,6 +19,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
+from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.domain.part10 import decode_head
 from pacs_gateway.errors import InvalidInstanceError, NotFoundError, UnavailableError
 
@@ -105,7 +106,16 @@ def _with_sequences(header: Dataset, source: BinaryIO | ReadableBuffer) -> Datas
     return header
 
 
-def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str) -> bytes:
+def charset_of_device(file: BinaryIO) -> str:
+    """Return the character set that was set for the device when it sent a stored file; reads from the beginning on."""
+    with suppress(InvalidInstanceError):
+        head = decode_head(file.read(_HEAD_BYTES))
+        if head is not None:
+            return decode_reception(head[0].private, "")[0].charset
+    return ""
+
+
+def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str, charset: str = "") -> bytes:
     """Return a header as one DICOM JSON object.
 
     Parameters
@@ -114,14 +124,17 @@ def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str) 
         As ``read_header`` gives it, deferred or not.
     bulk_root
         URI under which the instance's bulk data is served, without a trailing slash.
+    charset
+        As ``charset_of_device`` gives it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        body = json_object(header, uri=f"{bulk_root}/")
+        body = json_object(header, uri=f"{bulk_root}/", charset=charset)
         try:
             return _dumped(body, transfer_syntax_uid)
         except orjson.JSONEncodeError:
-            return _dumped(json_object(header, uri=f"{bulk_root}/", is_checked=True), transfer_syntax_uid)
+            checked = json_object(header, uri=f"{bulk_root}/", charset=charset, is_checked=True)
+            return _dumped(checked, transfer_syntax_uid)
 
 
 def _dumped(body: JsonObject, transfer_syntax_uid: str) -> bytes:

@@ -24,22 +24,22 @@ class Announced:
 
 def encode_reception(announced: Announced, origin: Origin, received_at: datetime) -> bytes:
     """Return preamble and file meta information of an object that is being received."""
-    private = orjson.dumps(
-        {
-            "facility": origin.facility,
-            "method": origin.method,
-            "source": origin.source,
-            "address": origin.address,
-            "received_at": to_microseconds(received_at),
-        }
-    )
+    facts = {
+        "facility": origin.facility,
+        "method": origin.method,
+        "source": origin.source,
+        "address": origin.address,
+        "received_at": to_microseconds(received_at),
+    }
+    # Few devices have them.
+    facts |= {key: text for key, text in (("charset", origin.charset), ("issuer", origin.issuer)) if text}
     return encode_head(
         FileMeta(
             announced.sop_class_uid,
             announced.sop_instance_uid,
             announced.transfer_syntax_uid,
             origin.source if origin.method is Method.DIMSE else "",
-            private,
+            orjson.dumps(facts),
         )
     )
 
@@ -48,6 +48,13 @@ def decode_reception(private: bytes, default_facility: str) -> tuple[Origin, dat
     """Return origin and time from the private information of a stored object's head."""
     with suppress(orjson.JSONDecodeError, KeyError, ValueError, TypeError, OverflowError, OSError):
         facts = orjson.loads(private)
-        origin = Origin(Method(facts["method"]), facts["facility"], facts["source"], facts["address"])
+        origin = Origin(
+            Method(facts["method"]),
+            facts["facility"],
+            facts["source"],
+            facts["address"],
+            charset=facts.get("charset", ""),
+            issuer=facts.get("issuer", ""),
+        )
         return origin, from_microseconds(facts["received_at"])
     return Origin(Method.IMPORT, default_facility), utc_now()

@@ -275,8 +275,9 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
         if decoded is None:
             raise InvalidInstanceError("the file ends before its data set")
         meta, offset = decoded
+        origin, received_at = decode_reception(meta.private, facility)
         description: Description = describe_file(
-            fd, offset, meta.transfer_syntax_uid, scratch=path.parent, beginning=beginning
+            fd, offset, meta.transfer_syntax_uid, scratch=path.parent, beginning=beginning, charset=origin.charset
         )
         return make_record(
             description,
@@ -284,7 +285,7 @@ def describe_entry(path: Path, *, facility: str) -> InstanceRecord:
             digest=path.stem.rpartition("-")[2],
             dataset_offset=offset,
             size_bytes=os.fstat(fd).st_size,
-            reception=decode_reception(meta.private, facility),
+            reception=(origin, received_at),
         )
     finally:
         os.close(fd)

@@ -105,7 +105,14 @@ class StoreService:
     def __init__(self, ingest: Ingest, device: Device, address: str) -> None:
         self._ingest = ingest
         self._source = device.ae_title
-        self._origin = Origin(Method.DIMSE, device.facility, device.ae_title, address)
+        self._origin = Origin(
+            Method.DIMSE,
+            device.facility,
+            device.ae_title,
+            address,
+            charset=device.charset,
+            issuer=device.issuer,
+        )
 
     def begin(self, context: AcceptedContext, request: StoreRequest) -> IncomingStore:
         """Begin to receive the data set that `request` announces."""

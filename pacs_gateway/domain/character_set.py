@@ -9,7 +9,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Self
 
 from pacs_gateway.domain.iso2022 import CODED_SETS, ESCAPE, CodedSet, decode
@@ -108,12 +108,13 @@ class CharacterSet:
         self._first = declared.first
 
     def decode(self, raw: bytes) -> str:
-        """Return `raw` as cleaned text; whatever the bytes are, what can be read of them is kept."""
-        if raw.isascii() and ESCAPE not in raw:
-            return clean(raw.decode("ascii"))
-        return clean(self._decode(raw))
+        """Return `raw` as cleaned text, whatever the bytes are."""
+        return clean(self.read(raw))
 
-    def _decode(self, raw: bytes) -> str:
+    def read(self, raw: bytes) -> str:
+        """Return `raw` as text with its line ends and padding; whatever can be read of it is kept."""
+        if raw.isascii() and ESCAPE not in raw:
+            return raw.decode("ascii")
         if self._whole is not None and self._whole[0] != UTF_8:
             # What the end of the value has cut is left out.
             return codecs.getincrementaldecoder(self._whole[1])("replace").decode(raw)
@@ -128,6 +129,12 @@ class CharacterSet:
         if text is None and self._whole is None:
             text = self._read_undeclared(raw)
         return _from_latin_1(raw) if text is None else text
+
+
+@lru_cache(maxsize=256)
+def character_set(terms: str, fallback: str) -> CharacterSet:
+    """Return the one ``CharacterSet`` of its kind."""
+    return CharacterSet(terms, fallback)
 
 
 def _from_latin_1(raw: bytes) -> str:

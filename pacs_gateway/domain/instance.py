@@ -26,6 +26,10 @@ class Origin:
     """Calling AE title, account name, or empty for an import."""
     address: str = ""
     """Network address of the peer, empty for an import."""
+    charset: str = ""
+    """Character set of texts whose own declaration is missing or often wrong; empty: by evidence."""
+    issuer: str = ""
+    """Issuer of patient IDs that come without one; empty: the facility."""
 
 
 class FrameKind(StrEnum):

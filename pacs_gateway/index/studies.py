@@ -54,7 +54,7 @@ def patient_identity(record: InstanceRecord) -> str:
 
 
 def _issuer(record: InstanceRecord) -> str:
-    return record.attributes.get("IssuerOfPatientID") or record.origin.facility
+    return record.attributes.get("IssuerOfPatientID") or record.origin.issuer or record.origin.facility
 
 
 def _values(columns: Sequence[Attribute], record: InstanceRecord) -> Values:

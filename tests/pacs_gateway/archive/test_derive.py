@@ -2,11 +2,14 @@
 
 import gzip
 import json
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
 from PIL import Image
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from sqlalchemy import select
 
 from pacs_gateway.access import Scope
@@ -44,6 +47,14 @@ def test_metadata_is_there_at_once_and_one_object_when_the_series_is_quiet(gatew
     assert has_object(gateway)
     assert metadata(gateway) == before
     assert gateway.jobs.list() == ()
+
+
+def test_metadata_is_read_in_the_set_of_the_device_that_sent_it(gateway: Gateway) -> None:
+    ds = image(Identity(charset="ISO_IR 100"))
+    ds[0x00100010] = RawDataElement(Tag(0x00100010), "PN", 6, b"Ho\xe0ng ", 0, False, True)
+    put(gateway, ds, origin=replace(ORIGIN, charset="VNI"))
+    ((instance,), _) = metadata(gateway)
+    assert instance["00100010"]["Value"] == [{"Alphabetic": "Hồng"}]
 
 
 def test_a_late_arrival_changes_the_etag_and_keeps_the_rest(gateway: Gateway, clock: Clock) -> None:

@@ -3,13 +3,18 @@
 import hashlib
 import os
 import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from pacs_gateway.archive import ingest as ingest_module
 from pacs_gateway.archive.reception_head import decode_reception
+from pacs_gateway.archive.ship import describe_entry
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.domain.part10 import decode_head
 from pacs_gateway.errors import (
@@ -63,6 +68,26 @@ def test_the_entry_is_a_part10_file_of_the_bytes_received(gateway: Gateway) -> N
     assert stored.record.size_bytes == len(file)
     assert meta.sop_instance_uid == stored.record.sop_instance_uid
     assert decode_reception(meta.private, "OTHER") == (ORIGIN, stored.record.received_at)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("n_frames", [1, 2000])
+def test_what_is_set_for_a_device_is_kept_with_what_it_sent(gateway: Gateway, syntax: str, n_frames: int) -> None:
+    origin = replace(ORIGIN, charset="VNI", issuer="BV1")
+    ds = image(Identity(charset="ISO_IR 100"), n_frames=n_frames)
+    ds[0x00100010] = RawDataElement(Tag(0x00100010), "PN", 6, b"Ho\xe0ng ", 0, False, True)
+    stored = put(gateway, ds, syntax, origin=origin)
+    assert stored.record.attributes["PatientName"] == "Hồng"
+    (entry,) = in_spool(gateway)
+    assert describe_entry(entry, facility="OTHER") == stored.record
+    assert entry.read_bytes().endswith(encode(ds, syntax))
+
+
+def test_a_reception_of_an_earlier_version_is_read() -> None:
+    private = b'{"facility":"HUE","method":"dimse","source":"CT1","address":"127.0.0.1","received_at":1767340800000000}'
+    origin, received_at = decode_reception(private, "OTHER")
+    assert origin == Origin(Method.DIMSE, "HUE", "CT1", "127.0.0.1")
+    assert received_at == datetime(2026, 1, 2, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("private", [b"", b"{", b"[]", b'{"method": "dimse"}', b'{"received_at": 1e300}'])

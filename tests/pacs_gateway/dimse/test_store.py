@@ -173,6 +173,15 @@ def test_below_the_low_water_mark_only_storage_is_refused(running: Running) -> N
         assert peer.receive_status()[0] == 0
 
 
+def test_what_is_set_for_a_device_goes_with_what_it_stores(running: Running) -> None:
+    running.devices.known = {"MODALITY": DeviceEntry("MODALITY", "HUE", charset="TCVN3", issuer="BV1")}
+    with ScriptedPeer(running.port) as peer:
+        peer.associate(calling="MODALITY")
+        assert store(peer)[0] == 0
+    (received,) = running.ingest.published
+    assert (received.origin.facility, received.origin.charset, received.origin.issuer) == ("HUE", "TCVN3", "BV1")
+
+
 def test_a_device_gets_only_what_it_has_the_right_for(running: Running) -> None:
     running.devices.known = {"SCRIPTED": DeviceEntry("SCRIPTED", "CLINIC", frozenset({"store"}))}
     with ScriptedPeer(running.port) as peer:

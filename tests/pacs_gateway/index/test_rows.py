@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -163,6 +164,7 @@ def test_another_patient_flags_the_study_and_moves_nothing(database: Database) -
 
 
 def test_patients_are_told_apart_by_issuer_and_not_by_placeholders(database: Database) -> None:
+    of_device = record(8)
     write(
         database,
         record(1),
@@ -172,11 +174,12 @@ def test_patients_are_told_apart_by_issuer_and_not_by_placeholders(database: Dat
         record(5, attributes={"PatientID": ""}),
         record(6, attributes={"PatientID": "unknown"}),
         record(7, attributes={"PatientID": "000"}),
+        replace(of_device, origin=replace(of_device.origin, issuer="BV1")),
     )
     with database.read() as connection:
         keys = [key for (key,) in connection.execute(select(study.c.patient_key).order_by(study.c.id))]
     assert keys[0] == keys[1]
-    assert len(set(keys)) == 6
+    assert len(set(keys)) == 7
 
 
 def test_accents_complete_a_name_and_it_is_found_by_either(database: Database) -> None:
