@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # More workers than cores only make servers wait for each other.
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: run test test-long check format lock bench clean
+.PHONY: run test test-long check format lock bench conformance clean
 
 run: $(VENV)/.runtime
 	@$(BIN)/python -m sample_dicom sample_dicom/generated
@@ -37,6 +37,9 @@ lock:
 bench: $(VENV)/.test
 	@deploy/install-peers.sh
 	@$(BIN)/python -m benchmarks all --markdown
+
+conformance: $(VENV)/.runtime
+	@$(BIN)/pacs-gateway conformance > docs/conformance.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 EXPIRES_SOON = timedelta(days=30)
 
 _CERT, _KEY, _CA = "PACS_DICOM_TLS_CERT", "PACS_DICOM_TLS_KEY", "PACS_DICOM_TLS_CA"
-# RFC 9325 4.2, for TLS 1.2; those of TLS 1.3 are all well.
-_SUITES = ":".join(
+TLS_1_2_SUITES = tuple(
     f"ECDHE-{signature}-AES{suite}" for suite in ("256-GCM-SHA384", "128-GCM-SHA256") for signature in ("ECDSA", "RSA")
 )
+"""RFC 9325 4.2, for TLS 1.2, by OpenSSL's names; those of TLS 1.3 are all well."""
 _LOOK_EVERY_S = 5.0
 
 
@@ -48,7 +48,7 @@ def make_context(config: TlsConfig, *, is_server: bool, now: datetime | None = N
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_SUITES)
+    context.set_ciphers(":".join(TLS_1_2_SUITES))
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # A resumed session would outlive the certificate it began with, and a sibling process could not take it up.
     context.options |= ssl.OP_NO_TICKET

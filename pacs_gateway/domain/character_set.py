@@ -18,7 +18,7 @@ from pacs_gateway.domain.vietnamese import VIETNAMESE_ENCODINGS, read_as, read_b
 
 UTF_8 = "ISO_IR 192"
 # Sets that know no code extension (PS3.3 C.12.1.1.2, table C.12-5), as devices spell them.
-_WHOLE_SETS: Mapping[str, tuple[str, str]] = {
+WHOLE_SETS: Mapping[str, tuple[str, str]] = {
     UTF_8: (UTF_8, "utf-8"),
     "UTF-8": (UTF_8, "utf-8"),
     "UTF8": (UTF_8, "utf-8"),
@@ -26,6 +26,7 @@ _WHOLE_SETS: Mapping[str, tuple[str, str]] = {
     "GBK": ("GBK", "gbk"),
     "ISO 2022 GBK": ("GBK", "gbk"),
 }
+"""Defined term and codec of the sets that stand for themselves, by how devices spell them."""
 # Devices write ISO-IR 100, ISO 2022-IR 100, ISO_2022_IR_100 and more for these.
 _NUMBERED = re.compile(r"ISO[ _-]?(?:2022)?[ _-]?(?:IR)?[ _-]?(\d{1,3})", re.ASCII)
 DEFINED_TERMS = frozenset(
@@ -55,7 +56,7 @@ class DeclaredSets:
         spelt = [" ".join(term.upper().split()) for term in terms.split("\\")]
         matches = [_NUMBERED.fullmatch(term) for term in spelt]
         numbers = [match[1] if match else "" for match in matches]
-        whole = _WHOLE_SETS[UTF_8] if numbers[0] == "192" else _WHOLE_SETS.get(spelt[0])
+        whole = WHOLE_SETS[UTF_8] if numbers[0] == "192" else WHOLE_SETS.get(spelt[0])
         first, *others = (CODED_SETS.get(number) for number in numbers)
         if first is not None and first.is_multi_byte:
             # Such a set stands behind an escape sequence; declared alone it means itself beside ASCII.
