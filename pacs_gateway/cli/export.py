@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
-from sqlalchemy import Connection
 
-from pacs_gateway.access import Actor, Outcome, Scope
+from pacs_gateway.access import Scope
 from pacs_gateway.archive.exporting import Export
 from pacs_gateway.cli.context import opened_gateway
+from pacs_gateway.cli.on_record import put_on_record
 from pacs_gateway.errors import CapacityError
-from pacs_gateway.gateway import Gateway
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +37,7 @@ def export_command(
         study_uids = [study] if study else export.studies_of(everything, patient)
         files = export.instances(everything, study_uids)
         _check_room(output, sum(file.stored.size_bytes for file in files))
-        _put_on_record(gateway, study_uids)
+        put_on_record(gateway, "export", study_uids)
         write = export.to_zip if output.suffix.lower() == ".zip" else export.to_folder
         n_written = sum(
             1
@@ -47,24 +46,6 @@ def export_command(
             )
         )
     typer.echo(f"{n_written} files of {len(study_uids)} studies in {output}")
-
-
-def _put_on_record(gateway: Gateway, study_uids: list[str]) -> None:
-    """Audit the export before anything leaves: without a record nothing is written."""
-    actor = Actor.from_operating_system()
-
-    def record(connection: Connection) -> None:
-        for uid in study_uids:
-            gateway.access.audit.record(
-                connection,
-                actor=actor.name,
-                address=actor.address,
-                action="export",
-                subject=uid,
-                outcome=Outcome.SUCCESS,
-            )
-
-    gateway.database.transact(record)
 
 
 def _check_room(output: Path, size_bytes: int) -> None:

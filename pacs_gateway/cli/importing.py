@@ -1,7 +1,6 @@
 """``pacs-gateway import``: take files in from this machine."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,8 @@ from rich.progress import track
 from pacs_gateway.archive.importing import Imported, count_files, import_paths
 from pacs_gateway.cli.context import opened_gateway
 from pacs_gateway.cli.facts import print_json
+from pacs_gateway.cli.shipping import ship_now
 from pacs_gateway.domain.instance import Method, Origin
-from pacs_gateway.errors import GatewayError
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +40,7 @@ def import_command(
                 bad.append(imported)
             else:
                 outcomes[imported.outcome] += 1
-        _ship(gateway.archive.shipper().ship)
+        ship_now(gateway)
     if as_json:
         print_json({**outcomes, "bad": [f"{item.name}: {item.error}" for item in bad]})
     else:
@@ -50,12 +49,3 @@ def import_command(
             typer.echo(f"bad: {item.name}: {item.error}", err=True)
     if bad:
         raise typer.Exit(1)
-
-
-def _ship(ship_some: Callable[[], int]) -> None:
-    """Ship what was imported, in case no gateway is running that would; where one is, neither minds the other."""
-    try:
-        while ship_some():
-            pass
-    except GatewayError as error:
-        typer.echo(f"imported, and shipped to the object store later: {error}", err=True)

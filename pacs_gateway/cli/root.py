@@ -10,8 +10,10 @@ import typer.exceptions
 
 from pacs_gateway import __version__
 from pacs_gateway.cli import (
+    calling,
     config,
     conflicts,
+    conformance,
     device,
     doctor,
     export,
@@ -62,6 +64,8 @@ def version() -> None:
 serve.register(app)
 importing.register(app)
 export.register(app)
+calling.register(app)
+conformance.register(app)
 doctor.register(app)
 migrate.register(app)
 app.add_typer(device.app, name="device")

@@ -12,6 +12,9 @@ from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.domain.uids import is_uid
 
 C_STORE_RQ = 0x0001
+C_GET_RQ = 0x0010
+C_FIND_RQ = 0x0020
+C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 RESPONSE = 0x8000
 """What the command field of a response has beyond that of its request."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION, N_EVENT_REPORT
 
-from pacs_gateway.dimse.command import Field, encode_command
+from pacs_gateway.dimse.command import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, RESPONSE, Field, encode_command
 from pacs_gateway.dimse.pdu import encode_data
 from pacs_gateway.dimse.ports import Device
 from pacs_gateway.dimse.store import AcceptedContext
@@ -81,7 +81,7 @@ class Exchange:
         """Return one response as PDUs, for a service that sends several at once."""
         request_field = _COMMAND_FIELDS[type(self.request)]
         common: dict[Field, int | str] = {
-            Field.COMMAND_FIELD: request_field | _RESPONSE,
+            Field.COMMAND_FIELD: request_field | RESPONSE,
             Field.MESSAGE_ID_BEING_RESPONDED_TO: self.message_id,
         }
         command = encode_command(common | dict(elements), has_data_set=bool(data_set))
@@ -124,11 +124,10 @@ class Service(Protocol):
 Services = Mapping[type[Request], Service]
 """The services of a process by the kind of request."""
 
-_RESPONSE = 0x8000
 _COMMAND_FIELDS: Mapping[type[Request], int] = {
-    C_GET: 0x0010,
-    C_FIND: 0x0020,
-    C_MOVE: 0x0021,
+    C_GET: C_GET_RQ,
+    C_FIND: C_FIND_RQ,
+    C_MOVE: C_MOVE_RQ,
     N_EVENT_REPORT: 0x0100,
     N_ACTION: 0x0130,
 }

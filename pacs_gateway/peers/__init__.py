@@ -1,0 +1,1 @@
+"""Other archives and modalities, as somebody we call: echo, find, send, fetch."""
