@@ -285,6 +285,8 @@ def _await(sock: socket.socket, event: int, deadline: float) -> None:
 
 def _words(error: Exception) -> str:
     """Return what the system says of a failure: no data of anybody is in it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return error.reason or "TLS failed"
     return (error.strerror if isinstance(error, OSError) else None) or "timed out"

@@ -21,6 +21,8 @@ _SLOWEST_BYTES_PER_S = 1024
 _DISCARD_BYTES = 64 * 1024
 # Buffers of one system call (IOV_MAX on Linux is 1,024).
 _MAX_BUFFERS = 1000
+# What a slow peer has the deadline of one PDU for.
+_TLS_PIECE_BYTES = 128 * 1024
 
 
 class StopSignal:
@@ -125,7 +127,7 @@ class Wire:
                     raise PduError(AbortReason.NOT_SPECIFIED, "peer too slow within a PDU")
                 return None
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send all of `data`.
 
         Raises
@@ -151,7 +153,9 @@ class Wire:
             The connection is lost, or the peer reads less than 1 KiB/s for as long as it may be silent.
         """
         if isinstance(self._sock, ssl.SSLSocket):
-            self.send(b"".join(parts))
+            joined = memoryview(b"".join(parts))
+            for start in range(0, len(joined), _TLS_PIECE_BYTES):
+                self.send(joined[start : start + _TLS_PIECE_BYTES])
             return
         views = deque(memoryview(part) for part in parts)
         patience_s = self._config.pdu_deadline_s

@@ -360,6 +360,42 @@ def test_what_is_sent_arrives_whole_though_its_reader_is_slow(site: Site) -> Non
     assert received == data
 
 
+def test_an_object_that_is_broken_off_without_a_word_is_not_kept(running: Running, site: Site) -> None:
+    for last_bytes in (b"", b"\x17\x03\x03\x40", random.Random(2026).randbytes(20_000)):
+        running.ingest.n_discarded = 0
+        with TlsPeer(running.tls_port, site.context(site.ct1)) as peer:
+            peer.associate()
+            peer.send(p_data(pdv(3, 3, store_rq())), p_data(pdv(3, 0, b"first")))
+            # Below TLS: neither its own end nor what comes before it can be forged by who sits on the line.
+            with suppress(OSError):
+                socket.socket.send(peer.sock, last_bytes)
+        wait_until(lambda: running.ingest.n_discarded == 1)
+    assert running.ingest.published == []
+
+
+def test_after_a_cut_nothing_is_read_but_what_was_sent(site: Site) -> None:
+    data = random.Random(2026).randbytes(100_000)
+    with ExitStack() as stack:
+        here, there = map(stack.enter_context, socket.socketpair())
+
+        def send() -> None:
+            with suppress(OSError), site.context(site.ct1).wrap_socket(there) as secure:
+                secure.sendall(data)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        secure = make_context(site.config, is_server=True).wrap_socket(here, server_side=True)
+        received = bytearray(secure.recv(1000))
+        secure.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            while piece := secure.recv(100_000):
+                received += piece
+        secure.close()
+        sender.join(_DEADLINE_S)
+    assert received
+    assert data.startswith(received)
+
+
 def test_an_association_that_is_cut_takes_no_cipher_text_for_data(serve: Serve, site: Site) -> None:
     running = serve(tls=site.config)
     with TlsPeer(running.tls_port, site.context(site.ct1)) as peer:
