@@ -1,5 +1,6 @@
 """The house keeps its shape: size of rooms, what the front door carries in, what the documents say."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -52,6 +53,15 @@ def test_the_lock_names_no_host_and_hashes_everything() -> None:
     assert "://" not in lock
     assert entries
     assert lock.count("--hash=sha256:") >= len(entries)
+
+
+def test_the_lock_of_the_peer_in_javascript_names_no_registry_and_hashes_everything() -> None:
+    lock = json.loads((ROOT / "tests" / "support" / "dcmjs_dimse" / "package-lock.json").read_text(encoding="utf-8"))
+
+    packages = [package for name, package in lock["packages"].items() if name]
+
+    assert packages
+    assert [package for package in packages if "resolved" in package or "integrity" not in package] == []
 
 
 def test_the_lock_holds_every_dependency_and_none_that_is_forbidden() -> None:

@@ -51,6 +51,14 @@ class Orthanc:
         _, _, status = answer.json()["Details"].partition("DIMSE status 0x")
         return Retrieved(int(status[:4], 16), 0, n_answers)
 
+    def request_commitment(self, instances: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
+        """Ask the gateway to take over (SOP Class UID, SOP Instance UID); return the report, once it has come."""
+        asked = {"DicomInstances": [list(one) for one in instances]}
+        path = self._ask("/modalities/gateway/storage-commitment", asked)["Path"]
+        wait_until(lambda: self.http.get(path).json()["Status"] != "Pending", _DEADLINE_S, "the report")
+        report: Mapping[str, Any] = self.http.get(path).json()
+        return report
+
     def files(self) -> dict[str, bytes]:
         """Return the Part 10 files it holds, by SOP Instance UID."""
         held = self.http.get("/instances?expand").json()

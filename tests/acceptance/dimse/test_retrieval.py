@@ -10,7 +10,9 @@ from tests.acceptance.dimse.clients import assert_same, knows, rows
 from tests.acceptance.dimse.conftest import STUDY, by_folder, read_folder
 from tests.acceptance.samples import SampleFile
 from tests.support.clients.client import SUCCESS, GetClient, MoveClient, Retrieved
+from tests.support.clients.dcmtk import Dcmtk
 from tests.support.orthanc import Orthanc
+from tests.support.running_gateway import RunningGateway
 from tests.support.storescp import StoreScp
 
 pytestmark = pytest.mark.xdist_group("dimse-matrix")
@@ -77,6 +79,38 @@ def test_nothing_is_moved_to_somebody_unknown(caller: MoveClient, samples: list[
     moved = caller.move(keys, "NOBODY")
 
     assert (moved.status, moved.completed) == (_UNKNOWN_DESTINATION, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "keyword"),
+    [
+        pytest.param("-P", "PatientID", id="patient root"),
+        pytest.param("-S", "StudyInstanceUID", id="study root"),
+        pytest.param("-O", "PatientID", id="patient/study only"),
+    ],
+)
+@pytest.mark.peer("dcmtk")
+def test_every_information_model_is_served(
+    model: str,
+    keyword: str,
+    gateway: RunningGateway,
+    samples: list[SampleFile],
+    tmp_path: Path,
+    dcmtk_destination: StoreScp,
+) -> None:
+    expected = by_folder(samples, "mr")
+    ds = dcmread(expected[0].path)
+    uids = {file.sop_uid for file in expected}
+    dcmtk_destination.clear()
+    caller = Dcmtk(gateway.dicom_port, model=model)
+
+    found = caller.find("STUDY", {"PatientID": ds.PatientID, "StudyInstanceUID": ""})
+    got = caller.get({keyword: str(ds[keyword].value)}, tmp_path)
+    moved = caller.move({keyword: str(ds[keyword].value)}, dcmtk_destination.ae_title)
+
+    assert [answer["StudyInstanceUID"] for answer in found] == [ds.StudyInstanceUID]
+    assert got == moved == Retrieved(SUCCESS, len(expected), 0)
+    assert read_folder(tmp_path).keys() == dcmtk_destination.received().keys() == uids
 
 
 def named(level: str, samples: list[SampleFile]) -> tuple[dict[str, str], list[SampleFile]]:

@@ -52,5 +52,10 @@ class MoveClient(Client, Protocol):
 
 def level_of(keys: Mapping[str, str]) -> str:
     """Return the level that unique keys name (PS3.4 C.6.2.1)."""
-    levels = {"SOPInstanceUID": "IMAGE", "SeriesInstanceUID": "SERIES", "StudyInstanceUID": "STUDY"}
+    levels = {
+        "SOPInstanceUID": "IMAGE",
+        "SeriesInstanceUID": "SERIES",
+        "StudyInstanceUID": "STUDY",
+        "PatientID": "PATIENT",
+    }
     return next(level for keyword, level in levels.items() if keyword in keys)

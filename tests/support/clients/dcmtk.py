@@ -19,9 +19,11 @@ _COUNT = re.compile(r"^D: (Completed|Failed) Suboperations +: (\d+)", re.MULTILI
 class Dcmtk:
     """echoscu, storescu or dcmsend, findscu, getscu, movescu."""
 
-    def __init__(self, port: int, *, sender: Sequence[str] = ("storescu", "-R")) -> None:
+    def __init__(self, port: int, *, sender: Sequence[str] = ("storescu", "-R"), model: str = "-S") -> None:
+        """Call the gateway at `port`; `model` is an option that names an information model."""
         self._port = port
         self._sender = sender
+        self._model = model
 
     def echo(self) -> None:
         self._run("echoscu")
@@ -36,15 +38,17 @@ class Dcmtk:
 
     def find_into(self, folder: Path, level: str, keys: Mapping[str, str], *options: str) -> int:
         """Write each answer to a file of its own; return the last status."""
-        done = self._run("findscu", "-d", "-S", *options, "-X", "-od", folder, *_keys(level, keys))
+        done = self._run("findscu", "-d", self._model, *options, "-X", "-od", folder, *_keys(level, keys))
         return _last_status(done)
 
     def get(self, keys: Mapping[str, str], folder: Path) -> Retrieved:
-        done = self._run("getscu", "-d", "-S", "+B", "-od", folder, *_keys(level_of(keys), keys), is_to_succeed=False)
+        done = self._run(
+            "getscu", "-d", self._model, "+B", "-od", folder, *_keys(level_of(keys), keys), is_to_succeed=False
+        )
         return _retrieved(done)
 
     def move(self, keys: Mapping[str, str], destination: str) -> Retrieved:
-        options = ("-d", "-S", "-aem", destination)
+        options = ("-d", self._model, "-aem", destination)
         return _retrieved(self._run("movescu", *options, *_keys(level_of(keys), keys), is_to_succeed=False))
 
     def _run(self, *program: object, after: Sequence[object] = (), is_to_succeed: bool = True) -> str:
