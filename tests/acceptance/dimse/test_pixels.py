@@ -1,10 +1,12 @@
 """What is stored leaves as the same bytes in every transfer syntax, and transcoded with the same pixels."""
 
 from io import BytesIO
+from pathlib import Path
 
 import httpx
 import pytest
 from pydicom import dcmread
+from pydicom.filereader import read_dataset
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRBigEndian,
@@ -14,6 +16,7 @@ from pydicom.uid import (
 
 from pacs_gateway.dimse.negotiation import STORED_SYNTAXES
 from pacs_gateway.domain.part10 import decode_head
+from tests.acceptance.comparison import pixels
 from tests.acceptance.dimse.conftest import register
 from tests.acceptance.dimse.syntaxes import Encoded, every_syntax
 from tests.support import dicomweb
@@ -22,12 +25,14 @@ from tests.support.clients.client import SUCCESS, Retrieved
 from tests.support.clients.dcmtk import Dcmtk
 from tests.support.raw_sender import RawSender
 from tests.support.running_gateway import RunningGateway
+from tests.support.storescp import storescp
 from tests.support.synthetic_ct import data_set_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("dimse-matrix")
 
 _FOUND_DEADLINE_S = 30.0
+_SOME_FAILED = 0xB000
 _LEAVE_BY_WEB_AS_EXPLICIT = (ImplicitVRLittleEndian, ExplicitVRBigEndian)
 _SOME_FAILED = 0xB000
 
@@ -85,6 +90,55 @@ def test_wado_rs_gives_the_stored_bytes(client: httpx.Client, stored: list[Encod
         else:
             assert head[0].transfer_syntax_uid == one.transfer_syntax_uid
             assert data_set_of(part) == one.data_set, one.name
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=["implicit", "explicit"])
+def test_who_takes_no_compression_gets_the_same_pixels(
+    gateway: RunningGateway, stored: list[Encoded], syntax: str
+) -> None:
+    keys = {"StudyInstanceUID": stored[0].study_uid}
+
+    retrieved, inbox = stock.get(gateway.dicom_port, keys, CTImageStorage, [syntax])
+
+    for one in stored:
+        if one.pixels is not None:
+            assert one.sop_uid in inbox.objects, one.name
+            assert pixels_of(inbox.objects[one.sop_uid]) == one.pixels, one.name
+    # What nobody here can decode is not sent as something else, and is named.
+    unsent = {one.sop_uid for one in stored} - inbox.objects.keys()
+    assert set(inbox.failed_uids) == unsent
+    assert retrieved == Retrieved(_SOME_FAILED, len(inbox.objects), len(unsent))
+
+
+@pytest.mark.parametrize("option", ["+xi", "+xe"])
+@pytest.mark.peer("dcmtk")
+def test_dcmtk_that_takes_no_compression_is_sent_the_same_pixels(
+    gateway: RunningGateway, stored: list[Encoded], tmp_path: Path, option: str
+) -> None:
+    taken = {
+        "+xi": {ImplicitVRLittleEndian},
+        "+xe": {ExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian},
+    }
+    ae_title = f"PLAIN{option[1:].upper()}"
+    with storescp(tmp_path, ae_title=ae_title, options=(option,)) as destination:
+        register(gateway, ae_title, destination.port)
+
+        moved = Dcmtk(gateway.dicom_port).move({"StudyInstanceUID": stored[0].study_uid}, ae_title)
+
+        received = destination.received()
+    assert (moved.status, moved.completed) == (_SOME_FAILED, len(received))
+    assert moved.completed + moved.failed == len(stored)
+    for one in stored:
+        if one.pixels is not None:
+            ds = dcmread(received[one.sop_uid])
+            assert ds.file_meta.TransferSyntaxUID in taken[option], one.name
+            assert pixels(ds) == one.pixels, one.name
+
+
+def pixels_of(received: stock.Received) -> bytes:
+    is_implicit = received.transfer_syntax_uid == ImplicitVRLittleEndian
+    ds = read_dataset(BytesIO(received.data_set), is_implicit_VR=is_implicit, is_little_endian=True)
+    return bytes(ds.PixelData)
 
 
 def changed(stored: list[Encoded], inbox: stock.Inbox) -> list[str]:
