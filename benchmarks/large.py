@@ -151,7 +151,7 @@ def _export_zip(passage: _Passage) -> float:
 
 def _c_get(passage: _Passage) -> None:
     folder = passage.file.with_name("got")
-    folder.mkdir()
+    folder.mkdir(parents=True)
     _retrieve(passage, "getscu", "+B", "-od", folder)
     passage.check_only_file_of(folder)
 
