@@ -27,12 +27,13 @@ from pacs_gateway.archive.scan import (
     Source,
     scan,
 )
-from pacs_gateway.domain.attributes import ATTRIBUTES
+from pacs_gateway.domain.attributes import ATTRIBUTES, FIELD_SEPARATOR, ITEM_SEPARATOR, Attribute
 from pacs_gateway.domain.character_set import character_set
 from pacs_gateway.domain.instance import FrameKind, FrameTable, InstanceRecord, Origin
+from pacs_gateway.domain.raw_data_set import RawDataSet
 from pacs_gateway.domain.uids import check_uid
 from pacs_gateway.domain.values import clean
-from pacs_gateway.errors import InvalidInstanceError
+from pacs_gateway.errors import InvalidInstanceError, InvalidQueryError
 from pacs_gateway.storage.files import write_all
 from pacs_gateway.storage.spool import spool_errors
 
@@ -44,15 +45,24 @@ _SAMPLES_PER_PIXEL = 0x00280002
 _PHOTOMETRIC = 0x00280004
 _EXTENDED_OFFSETS = 0x7FE00001
 _READ = {
-    a.tag: (a.keyword, a.vr) for a in ATTRIBUTES if a.column is not None and a.keyword != "AvailableTransferSyntaxUID"
+    a.tag: (a.keyword, a.vr)
+    for a in ATTRIBUTES
+    if a.column is not None and a.keyword != "AvailableTransferSyntaxUID" and not a.items
 }
-_WANTED = frozenset(_READ) | {_CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS}
+_SEQUENCES = tuple(a for a in ATTRIBUTES if a.items)
+_WANTED = (
+    frozenset(_READ)
+    | {a.tag for a in _SEQUENCES}
+    | {_CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS}
+)
 _OLD_SEPARATORS = {"DA": str.maketrans("", "", "."), "TM": str.maketrans("", "", ":")}
 _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 # VRs whose text is in the declared character set (PS3.5 6.1.2.3)
 _ENCODED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 # No index column needs more, and a hostile sender would make it the index's problem.
 _MAX_VALUE_LENGTH = 1024
+# Sequences that say more are left out: a few requests or codes take a tenth of this.
+_MAX_SEQUENCE_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ def describe(source: Source, start: int, transfer_syntax_uid: str, *, charset: s
     big_endian = transfer_syntax_uid == ExplicitVRBigEndian
     found = scan(source, start, implicit=implicit, big_endian=big_endian, wanted=_WANTED)
     attributes = _attributes(source, found, big_endian=big_endian, charset=charset)
+    attributes |= _item_attributes(source, found, transfer_syntax_uid, charset)
     for keyword in _IDENTIFIERS:
         if not attributes.get(keyword):
             raise InvalidInstanceError(f"{keyword} is missing")
@@ -99,8 +110,7 @@ def describe(source: Source, start: int, transfer_syntax_uid: str, *, charset: s
 
 
 def _attributes(source: Source, found: Scan, *, big_endian: bool, charset: str) -> dict[str, str]:
-    charset_element = found.elements.get(_CHARACTER_SET)
-    terms = _raw(source, charset_element).decode("ascii", "replace") if charset_element else ""
+    terms = _terms(source, found)
     attributes: dict[str, str] = {}
     for tag, element in found.elements.items():
         if tag not in _READ:
@@ -115,6 +125,43 @@ def _attributes(source: Source, found: Scan, *, big_endian: bool, charset: str) 
         else:
             attributes[keyword] = _text(raw, vr, terms, charset)
     return attributes
+
+
+def _terms(source: Source, found: Scan) -> str:
+    element = found.elements.get(_CHARACTER_SET)
+    return _raw(source, element).decode("ascii", "replace") if element else ""
+
+
+def _item_attributes(source: Source, found: Scan, transfer_syntax_uid: str, charset: str) -> dict[str, str]:
+    """Return what the items of the known sequences say."""
+    texts: dict[str, str] = {}
+    syntax = ImplicitVRLittleEndian if transfer_syntax_uid == GE_PRIVATE_IMPLICIT else transfer_syntax_uid
+    for attribute in _SEQUENCES:
+        element = found.elements.get(attribute.tag) or found.sequences.get(attribute.tag)
+        if element is None or element.value + element.length - element.start > _MAX_SEQUENCE_BYTES:
+            continue
+        raw = source[element.start : element.value + element.length]
+        texts[attribute.keyword] = _items_text(raw, attribute, syntax, _terms(source, found), charset)
+    return texts
+
+
+@lru_cache(maxsize=1024)
+def _items_text(raw: bytes, attribute: Attribute, transfer_syntax_uid: str, terms: str, charset: str) -> str:
+    """Return the text of a sequence (``Attribute.item_values``); nothing where it is spoilt."""
+    try:
+        items = RawDataSet.parse(raw, transfer_syntax_uid).elements[attribute.tag].items
+    except InvalidQueryError:
+        return ""
+    told = [
+        FIELD_SEPARATOR.join(
+            _text(item.elements[one.tag].value, one.vr, terms, charset).partition(ITEM_SEPARATOR)[0]
+            if one.tag in item.elements
+            else ""
+            for one in attribute.items
+        )
+        for item in items
+    ]
+    return ITEM_SEPARATOR.join(text for text in told if text.strip(FIELD_SEPARATOR))
 
 
 # The slices of a series say the same again and again.

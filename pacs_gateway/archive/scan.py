@@ -100,6 +100,8 @@ class Scan:
 
     elements: dict[int, Element] = field(default_factory=dict)
     """The wanted elements and the pixel data, by tag."""
+    sequences: dict[int, Element] = field(default_factory=dict)
+    """The wanted sequences of undefined length, by tag; a value ends behind its delimiter."""
     pixel_tag: int | None = None
     fragments: tuple[tuple[int, int], ...] | None = None
     """(offset, length) of each fragment, the offset table first; None for native pixel data, empty when there are too
@@ -177,7 +179,10 @@ class _Walker:
             found.fragments, stop = self._fragments(value)
         elif length == _UNDEFINED:
             # An UN element of undefined length holds a sequence in implicit VR (PS3.5 6.2.2 note 2).
-            return self._within(tag, self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0))
+            stop = self._within(tag, self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0))
+            if tag in wanted:
+                found.sequences[tag] = Element(vr, position, value, stop - value)
+            return stop
         else:
             stop = value + length
         self._within(tag, stop)

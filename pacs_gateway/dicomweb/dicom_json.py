@@ -39,8 +39,15 @@ def element(vr: str, text: str) -> Element:
 def encode(values: Mapping[str, str], attributes: Iterable[Attribute]) -> JsonObject:
     """Return the object of `attributes`, in the order of their tags; what `values` lacks is empty."""
     return {
-        row.hex: element(row.vr, values.get(row.keyword, "")) for row in sorted(attributes, key=lambda row: row.tag)
+        row.hex: _encode_one(row, values.get(row.keyword, "")) for row in sorted(attributes, key=lambda row: row.tag)
     }
+
+
+def _encode_one(row: Attribute, text: str) -> Element:
+    if not row.items:
+        return element(row.vr, text)
+    items = [{one.hex: element(one.vr, fields[one.position]) for one in row.items} for fields in row.item_values(text)]
+    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
 
 @dataclass(frozen=True, slots=True)

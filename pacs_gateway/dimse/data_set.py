@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from pacs_gateway.dimse.identifier import LONG_VRS
+from pacs_gateway.domain.raw_data_set import LONG_VRS
 
 ENCODED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs whose text is in the Specific Character Set (PS3.5 6.1.2.3)."""

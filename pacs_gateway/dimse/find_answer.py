@@ -1,5 +1,7 @@
 """The answers to one C-FIND as data sets: what was asked for, in the caller's character set and transfer syntax."""
 
+from collections.abc import Callable, Iterator, Sequence
+
 from pacs_gateway.archive.search import Match
 from pacs_gateway.dimse.data_set import ENCODED_VRS, DataSetEncoder, fitted
 from pacs_gateway.dimse.find_request import (
@@ -42,16 +44,35 @@ class AnswerWriter:
 
     def encode(self, match: Match) -> bytes:
         """Return the answer that tells of `match`."""
-        values = match.values
-        texts = {a.tag: fitted(a.vr, values[a.keyword]) for a in self._attributes}
-        foreign = (texts[a.tag] for a in self._attributes if a.vr in ENCODED_VRS)
-        encoding = AnswerEncoding.choose(self._charset, foreign, ascii_only=self._is_ascii)
-        text, encode = self._encoder.text, encoding.encode
-        encoded = [text(SPECIFIC_CHARACTER_SET, "CS", encoding.term)] if encoding.term else []
+        values = {a.tag: match.values[a.keyword] for a in self._attributes}
+        texts = (text for a in self._attributes for vr, text in _texts(a, values[a.tag]) if vr in ENCODED_VRS)
+        encoding = AnswerEncoding.choose(self._charset, texts, ascii_only=self._is_ascii)
+        encoded = [self._encoder.text(SPECIFIC_CHARACTER_SET, "CS", encoding.term)] if encoding.term else []
         encoded += [
-            part if isinstance(part, bytes) else text(part.tag, part.vr, texts[part.tag], encode)
+            part if isinstance(part, bytes) else self._element(part, values[part.tag], encoding.encode)
             for part in self._parts
-            # An offset that is not known is not said to be none.
-            if isinstance(part, bytes) or part.tag != TIMEZONE_OFFSET or texts[part.tag]
         ]
         return b"".join(encoded)
+
+    def _element(self, attribute: Attribute, text: str, encode: Callable[[str], bytes]) -> bytes:
+        if attribute.items:
+            return self._encoder.sequence(
+                attribute.tag, (self._item(attribute, one, encode) for one in attribute.item_values(text))
+            )
+        if attribute.tag == TIMEZONE_OFFSET and not text:
+            # An offset that is not known is not said to be none.
+            return b""
+        return self._encoder.text(attribute.tag, attribute.vr, fitted(attribute.vr, text), encode)
+
+    def _item(self, attribute: Attribute, fields: Sequence[str], encode: Callable[[str], bytes]) -> bytes:
+        return b"".join(
+            self._encoder.text(one.tag, one.vr, fitted(one.vr, fields[one.position]), encode) for one in attribute.items
+        )
+
+
+def _texts(attribute: Attribute, text: str) -> Iterator[tuple[str, str]]:
+    """Yield the values in the text of an attribute, those in the items of a sequence too, with their VRs."""
+    if not attribute.items:
+        yield attribute.vr, text
+    for fields in attribute.item_values(text) if attribute.items else ():
+        yield from ((one.vr, fields[one.position]) for one in attribute.items)

@@ -6,12 +6,12 @@ PS3.4 C.4.1.1.3 (identifiers), C.4.1.2 and C.4.1.3 (hierarchical and relational 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pacs_gateway.dimse.data_set import ENCODED_VRS
 from pacs_gateway.dimse.identifier import Identifier, RawElement
 from pacs_gateway.dimse.information_model import QUERY_RETRIEVE_LEVEL, InformationModel
-from pacs_gateway.domain.attributes import BY_KEYWORD, BY_TAG, Attribute, Matching
+from pacs_gateway.domain.attributes import BY_KEYWORD, BY_TAG, FIELD_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import OneOf, Query
@@ -140,13 +140,33 @@ class _Keys:
                 blanks.append((tag, element.vr))
                 is_served_whole = is_served_whole and tag in _MEDIA
                 continue
+            if attribute.items:
+                attribute, text, is_known = _item_keys(attribute, element, charset)
+                is_served_whole = is_served_whole and is_known
+            else:
+                text = _text(element, attribute.vr, charset)
             attributes.append(attribute)
-            text = _text(element, attribute.vr, charset)
             if attribute.matching is not Matching.NONE:
                 texts[attribute.keyword] = text
             elif text and tag != TIMEZONE_OFFSET:
                 is_served_whole = False
         return cls(texts, tuple(attributes), tuple(blanks), is_served_whole)
+
+
+def _item_keys(attribute: Attribute, element: RawElement, charset: CharacterSet) -> tuple[Attribute, str, bool]:
+    """Return a sequence with what of its items is asked for, the keys in its item, and whether all of them are known.
+
+    A sequence without an item, or with an empty one, asks for everything (PS3.4 C.2.2.2.6).
+    """
+    if len(element.items) > 1:
+        raise InvalidQueryError("a sequence of keys has more than one item", tag=attribute.tag)
+    keys = element.items[0].elements if element.items else {}
+    asked = tuple(one for one in attribute.items if one.tag in keys)
+    fields = [
+        _text(keys[one.tag], one.vr, charset).replace(FIELD_SEPARATOR, "") if one in asked else ""
+        for one in attribute.items
+    ]
+    return replace(attribute, items=asked or attribute.items), FIELD_SEPARATOR.join(fields), len(asked) == len(keys)
 
 
 def _text(element: RawElement, vr: str, charset: CharacterSet) -> str:

@@ -27,8 +27,30 @@ class Matching(StrEnum):
     """Single value of an integer string."""
     CODES = "codes"
     """Any of the given values is in the entity's set (Modalities in Study, SOP Classes in Study)."""
+    ITEMS = "items"
+    """Sequence matching: all keys of the request's item by single value or wildcard, in one item of the entity."""
     NONE = "none"
     """Returned, never matched."""
+
+
+ITEM_SEPARATOR, FIELD_SEPARATOR = "\\", "\x1f"
+"""A sequence is one text: its items, and in each the values of its attributes by position; no value has either."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAttribute:
+    """One attribute in the items of a sequence."""
+
+    keyword: str
+    tag: int
+    vr: str
+    position: int
+    """Where its value stands in the text of an item."""
+
+    @property
+    def hex(self) -> str:
+        """The tag as eight upper-case hexadecimal digits, as DICOM JSON spells it."""
+        return f"{self.tag:08X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +66,34 @@ class Attribute:
     """Index column, None for computed attributes."""
     default: bool = False
     """Returned by QIDO-RS without being asked (PS3.18 10.6.3.3)."""
+    items: tuple[ItemAttribute, ...] = ()
+    """Of a sequence: what is known of its items."""
 
     @property
     def hex(self) -> str:
         """The tag as eight upper-case hexadecimal digits, as DICOM JSON spells it."""
         return f"{self.tag:08X}"
 
+    def item_values(self, text: str) -> list[list[str]]:
+        """Return the values of each item in the text of a sequence, by position."""
+        n_values = max(one.position for one in self.items) + 1
+        items = [item.split(FIELD_SEPARATOR) for item in text.split(ITEM_SEPARATOR)] if text else []
+        return [values + [""] * (n_values - len(values)) for values in items]
+
+
+_OTHER_PATIENT_IDS = (
+    ItemAttribute("PatientID", 0x00100020, "LO", 0),
+    ItemAttribute("IssuerOfPatientID", 0x00100021, "LO", 1),
+)
+_PROCEDURE_CODES = (
+    ItemAttribute("CodeValue", 0x00080100, "SH", 0),
+    ItemAttribute("CodingSchemeDesignator", 0x00080102, "SH", 1),
+    ItemAttribute("CodeMeaning", 0x00080104, "LO", 2),
+)
+_REQUESTS = (
+    ItemAttribute("ScheduledProcedureStepID", 0x00400009, "SH", 0),
+    ItemAttribute("RequestedProcedureID", 0x00401001, "SH", 1),
+)
 
 _P, _S, _E, _I = Level.PATIENT, Level.STUDY, Level.SERIES, Level.IMAGE
 _M = Matching
@@ -61,6 +105,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("IssuerOfPatientID", 0x00100021, "LO", _P, _M.TEXT, "issuer"),
     Attribute("PatientBirthDate", 0x00100030, "DA", _P, _M.DATE, "patient_birth_date", default=True),
     Attribute("PatientSex", 0x00100040, "CS", _P, _M.TEXT, "patient_sex", default=True),
+    Attribute("OtherPatientIDsSequence", 0x00101002, "SQ", _P, _M.ITEMS, "other_patient_ids", items=_OTHER_PATIENT_IDS),
     Attribute("NumberOfPatientRelatedStudies", 0x00201200, "IS", _P, _M.NONE, None),
     Attribute("NumberOfPatientRelatedSeries", 0x00201202, "IS", _P, _M.NONE, None),
     Attribute("NumberOfPatientRelatedInstances", 0x00201204, "IS", _P, _M.NONE, None),
@@ -74,6 +119,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("ReferringPhysicianName", 0x00080090, "PN", _S, _M.NAME, "referring_physician_name", default=True),
     Attribute("PatientAge", 0x00101010, "AS", _S, _M.NONE, "patient_age"),
     Attribute("TimezoneOffsetFromUTC", 0x00080201, "SH", _S, _M.NONE, "timezone_offset"),
+    Attribute("ProcedureCodeSequence", 0x00081032, "SQ", _S, _M.ITEMS, "procedure_codes", items=_PROCEDURE_CODES),
     Attribute("ModalitiesInStudy", 0x00080061, "CS", _S, _M.CODES, None, default=True),
     Attribute("SOPClassesInStudy", 0x00080062, "UI", _S, _M.CODES, None),
     Attribute("NumberOfStudyRelatedSeries", 0x00201206, "IS", _S, _M.NONE, None, default=True),
@@ -93,6 +139,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("Manufacturer", 0x00080070, "LO", _E, _M.TEXT, "manufacturer"),
     Attribute("PerformedProcedureStepStartDate", 0x00400244, "DA", _E, _M.DATE, "pps_start_date", default=True),
     Attribute("PerformedProcedureStepStartTime", 0x00400245, "TM", _E, _M.TIME, "pps_start_time", default=True),
+    Attribute("RequestAttributesSequence", 0x00400275, "SQ", _E, _M.ITEMS, "requests", default=True, items=_REQUESTS),
     Attribute("NumberOfSeriesRelatedInstances", 0x00201209, "IS", _E, _M.NONE, None, default=True),
     # PS3.4 C.6.1.1.5 Composite object instance level
     Attribute("SOPInstanceUID", 0x00080018, "UI", _I, _M.UID, "sop_uid", default=True),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
 from pacs_gateway.domain.names import accented, fold, has_accents, name_pattern
-from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.query import Condition, HasItem, NameIs, NameWords, OneOf, Query, Range, Wildcard
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 
 
@@ -50,9 +50,25 @@ def _meets(attribute: Attribute, condition: Condition, values: Mapping[str, str]
             begins = not first or _instant(attribute, value) >= _instant(attribute, first)
             return value != "" and begins and (not last or value <= last or value.startswith(last))
         case Wildcard(pattern):
-            return _like(pattern, value) if case_sensitive else _like(pattern.lower(), value.lower())
+            own = value.split("\\") if attribute.matching is Matching.CODES else [value]
+            return any(_meets_pattern(pattern, one, case_sensitive=case_sensitive) for one in own)
+        case HasItem(fields):
+            return any(
+                all(_field_meets(one, item[at], case_sensitive=case_sensitive) for at, one in fields.items())
+                for item in attribute.item_values(value)
+            )
         case NameIs() | NameWords():
             return _meets_name(condition, value, fold)
+
+
+def _field_meets(condition: OneOf | Wildcard, value: str, *, case_sensitive: bool) -> bool:
+    if isinstance(condition, Wildcard):
+        return _meets_pattern(condition.pattern, value, case_sensitive=case_sensitive)
+    return value in condition.values if case_sensitive else value.lower() in map(str.lower, condition.values)
+
+
+def _meets_pattern(pattern: str, value: str, *, case_sensitive: bool) -> bool:
+    return _like(pattern, value) if case_sensitive else _like(pattern.lower(), value.lower())
 
 
 def _is_one_of(attribute: Attribute, wanted: tuple[str, ...], value: str, *, case_sensitive: bool) -> bool:

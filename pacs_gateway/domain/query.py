@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
+from pacs_gateway.domain.attributes import BY_KEYWORD, FIELD_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import fold
 from pacs_gateway.domain.time_span import TIME_OF, TimeSpan
@@ -61,7 +61,14 @@ class NameWords:
     text: str
 
 
-Condition = OneOf | Range | Wildcard | NameIs | NameWords | TimeSpan
+@dataclass(frozen=True, slots=True)
+class HasItem:
+    """One item of the sequence meets all of these, by the position of its values."""
+
+    fields: Mapping[int, OneOf | Wildcard]
+
+
+Condition = HasItem | OneOf | Range | Wildcard | NameIs | NameWords | TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,8 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
     InvalidQueryError
         The key is malformed for this attribute.
     """
+    if attribute.matching is Matching.ITEMS:
+        return _item(attribute, text)
     # As values are cleaned, so are keys: a browser may send decomposed letters, a stranger controls and surrogates.
     text = clean(text)
     if len(text) > _MAX_KEY_LENGTH and attribute.matching not in (Matching.UID, Matching.CODES):
@@ -155,7 +164,8 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
         case Matching.UID:
             return _uids(attribute, text)
         case Matching.CODES:
-            return OneOf(_values(attribute, text))
+            is_pattern = attribute.vr == "CS" and _is_pattern(text) and "\\" not in text
+            return Wildcard(text) if is_pattern else OneOf(_values(attribute, text))
         case Matching.NAME:
             words = text.replace("*", " ").replace("?", " ")
             return NameWords(words) if fuzzy and fold(words) else NameIs(text)
@@ -166,7 +176,24 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
         case Matching.NUMBER:
             return _number(attribute, text)
         case _:
-            return Wildcard(text) if "*" in text or "?" in text else OneOf((text,))
+            return _text(text)
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _text(text: str) -> OneOf | Wildcard:
+    return Wildcard(text) if _is_pattern(text) else OneOf((text,))
+
+
+def _item(attribute: Attribute, text: str) -> HasItem | None:
+    """Return the condition for an item of keys, written as the items of a sequence are."""
+    keys = [clean(key) for key in text.split(FIELD_SEPARATOR)]
+    if len(keys) > len(attribute.items) or any(len(key) > _MAX_KEY_LENGTH for key in keys):
+        raise InvalidQueryError(f"the key for {attribute.keyword} is too long", tag=attribute.tag)
+    fields = {position: _text(key) for position, key in enumerate(keys) if key not in ("", "*")}
+    return HasItem(fields) if fields else None
 
 
 def _is_blank(name: str) -> bool:

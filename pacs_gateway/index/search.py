@@ -28,13 +28,13 @@ from sqlalchemy import (
 from pacs_gateway.database.lowered import lowered
 from pacs_gateway.database.schema.archive import instance, patient, series, study
 from pacs_gateway.database.schema.base import Text
-from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, Attribute
+from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, ITEM_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import has_accents
-from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.query import Condition, HasItem, NameIs, NameWords, OneOf, Query, Range, Wildcard
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 from pacs_gateway.index.arrival import LARGEST_NUMBER
-from pacs_gateway.index.like import ESCAPE, escaped, like_pattern
+from pacs_gateway.index.like import ESCAPE, escaped, item_pattern, like_pattern
 from pacs_gateway.index.name_search import accents_agree, name_condition
 
 _TABLES = {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.IMAGE: instance}
@@ -229,12 +229,30 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
             return _span(column, _column(BY_KEYWORD[TIME_OF[attribute.keyword]]), condition)
         case Range(first, last):
             return _range(column, _earliest(first) if attribute.vr == "TM" else first, last)
+        case HasItem(fields):
+            return _has_item(column, attribute, fields, case_sensitive=query.case_sensitive)
+        case Wildcard(pattern) if attribute.matching is Matching.CODES:
+            codes = column if query.case_sensitive else lowered(column)
+            return codes.regexp_match(item_pattern([pattern if query.case_sensitive else pattern.lower()]))
         case Wildcard(pattern):
             if query.case_sensitive:
                 return column.like(like_pattern(pattern), escape=ESCAPE)
             return lowered(column).like(like_pattern(pattern.lower()), escape=ESCAPE)
         case OneOf(values):
             return _one_of(column, attribute, values, case_sensitive=query.case_sensitive)
+
+
+def _has_item(
+    column: ColumnElement[object], attribute: Attribute, fields: Mapping[int, OneOf | Wildcard], *, case_sensitive: bool
+) -> ColumnElement[bool]:
+    patterns = ["*"] * len(attribute.items)
+    for position, condition in fields.items():
+        patterns[position] = condition.pattern if isinstance(condition, Wildcard) else condition.values[0]
+    framed = literal(ITEM_SEPARATOR) + cast(column, Text) + literal(ITEM_SEPARATOR)
+    if not case_sensitive:
+        framed, patterns = lowered(framed), [pattern.lower() for pattern in patterns]
+    # A sequence that is not there has no item: framed it would look like an empty one.
+    return and_(column != "", framed.regexp_match(item_pattern(patterns)))
 
 
 def _one_of(

@@ -35,7 +35,9 @@ _PATIENT = columns_of(Level.PATIENT)
 _STUDY = columns_of(Level.STUDY)
 _SERIES = columns_of(Level.SERIES)
 # What a later object may spell differently without being about another examination.
-_NOT_FLAGGED = frozenset({"patient_age", "timezone_offset", "study_description", "referring_physician_name"})
+_NOT_FLAGGED = frozenset(
+    {"patient_age", "timezone_offset", "study_description", "referring_physician_name", "procedure_codes"}
+)
 _PARENT_KEYWORDS = tuple(a.keyword for a in (*_PATIENT, *_STUDY, *_SERIES))
 _FOLDED = {"patient_name": "patient_name_fold", "referring_physician_name": "referring_physician_name_fold"}
 

@@ -11,7 +11,7 @@ from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 from starlette.responses import Response
 
 from pacs_gateway.dicomweb import dicom_json
-from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, BY_TAG, Attribute, Matching
+from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, BY_TAG, FIELD_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import InvalidQueryError
@@ -91,13 +91,11 @@ def parse(parameters: Iterable[tuple[str, str]], level: Level, fixed: Mapping[st
         elif folded in _OPTIONS_NOT_OFFERED:
             ignored += [folded] if value.lower() != "false" else []
         elif folded not in _OTHER_PARAMETERS:
-            attribute = _attribute(name)
+            attribute, position = _key_attribute(name)
             if attribute is None or not _is_matchable(attribute, level):
                 ignored.append(attribute.keyword if attribute else _known_name(name))
-            elif attribute.keyword in keys:
-                raise InvalidQueryError(f"{attribute.keyword} is given twice")
             else:
-                keys[attribute.keyword] = value.replace(",", "\\") if attribute.matching in _LISTS else value
+                _add_key(keys, attribute, position, value)
                 asked.append(attribute)
     return SearchRequest(
         keys,
@@ -116,6 +114,32 @@ def _include(value: str) -> list[Attribute]:
 
 def _attribute(name: str) -> Attribute | None:
     return BY_TAG.get(int(name, 16)) if _HEX_TAG.fullmatch(name) else BY_KEYWORD.get(name)
+
+
+def _key_attribute(name: str) -> tuple[Attribute | None, int]:
+    """Return the attribute that a parameter names, and for one of a sequence's items its position in them."""
+    outer, _, inner = name.partition(".")
+    attribute = _attribute(outer)
+    if attribute is None or bool(inner) != bool(attribute.items):
+        # A sequence is matched by what is in its items alone.
+        return None, 0
+    if not inner:
+        return attribute, 0
+    item = next((one for one in attribute.items if inner.upper() == one.hex or inner == one.keyword), None)
+    return (attribute, item.position) if item else (None, 0)
+
+
+def _add_key(keys: dict[str, str], attribute: Attribute, position: int, value: str) -> None:
+    """Add a key; those for attributes of an item are one."""
+    if attribute.items:
+        fields = keys.get(attribute.keyword, FIELD_SEPARATOR * (len(attribute.items) - 1)).split(FIELD_SEPARATOR)
+        is_given, fields[position] = bool(fields[position]), value.replace(FIELD_SEPARATOR, "")
+        value = FIELD_SEPARATOR.join(fields)
+    else:
+        is_given = attribute.keyword in keys
+    if is_given:
+        raise InvalidQueryError(f"{attribute.keyword} is given twice")
+    keys[attribute.keyword] = value.replace(",", "\\") if attribute.matching in _LISTS else value
 
 
 def _known_name(name: str) -> str:

@@ -20,6 +20,8 @@ patient = Table(
     Column("patient_name_fold", Text, nullable=False, server_default=""),
     Column("patient_birth_date", Text, nullable=False, server_default=""),
     Column("patient_sex", Text, nullable=False, server_default=""),
+    # Items separated by backslashes, their values by U+001F; likewise below (``Attribute.item_values``).
+    Column("other_patient_ids", Text, nullable=False, server_default=""),
     Index("ix_patient_patient_id", "patient_id"),
     Index("ix_patient_patient_name_fold", "patient_name_fold"),
 )
@@ -51,6 +53,7 @@ study = Table(
     # Set when an instance arrived with another patient, or with a study attribute that disagrees.
     Column("is_flagged", Boolean, nullable=False, server_default=text("false")),
     Column("received_at", BigInteger, nullable=False),
+    Column("procedure_codes", Text, nullable=False, server_default=""),
     # Lists are ordered by date, time descending, then UID; blanks sort last in both databases because '' < '0'.
     Index("ix_study_newest", text("study_date DESC"), text("study_time DESC"), "study_uid"),
     Index("ix_study_accession_number", "accession_number"),
@@ -94,6 +97,7 @@ series = Table(
     Column("received_at", BigInteger, nullable=False),
     # Changes with every instance; derived things carry the revision they were made from.
     Column("revision", Integer, nullable=False, server_default="0"),
+    Column("requests", Text, nullable=False, server_default=""),
     Index("uq_series_study_key_series_uid", "study_key", "series_uid", unique=True),
     Index("ix_series_series_uid", "series_uid"),
 )

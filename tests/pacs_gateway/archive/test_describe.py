@@ -5,7 +5,7 @@ import random
 import secrets
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from pacs_gateway.archive.describe import Description, describe, describe_file
 from pacs_gateway.archive.scan import scan
-from pacs_gateway.domain.attributes import ATTRIBUTES
+from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD
 from pacs_gateway.domain.instance import FrameKind
 from pacs_gateway.domain.part10 import decode_head
 from pacs_gateway.domain.values import clean
@@ -110,11 +110,12 @@ def described_file(file: bytes) -> Description:
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem not in REFUSED], ids=lambda path: path.stem)
 def test_every_file_of_pydicom_is_described_as_pydicom_reads_it(path: Path) -> None:
     description = described_file(path.read_bytes())
+    not_compared = ("AvailableTransferSyntaxUID", "ImageType")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds = dcmread(path)
         for attribute in ATTRIBUTES:
-            if attribute.column is None or attribute.keyword in ("AvailableTransferSyntaxUID", "ImageType"):
+            if attribute.column is None or attribute.items or attribute.keyword in not_compared:
                 continue
             said = description.attributes.get(attribute.keyword, "").rstrip("=")
             if attribute.vr == "IS" and said.strip("+-0123456789") == "":
@@ -416,3 +417,39 @@ def test_frame_offsets_ascend() -> None:
     assert table is not None
     starts = [table.frame(n)[0][0] for n in range(4)]
     assert all(b - a == N_ROWS * N_COLUMNS * 2 for a, b in pairwise(starts))
+
+
+def item(**values: str) -> Dataset:
+    ds = Dataset()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def items_of(attributes: Mapping[str, str], keyword: str) -> list[list[str]]:
+    return BY_KEYWORD[keyword].item_values(attributes[keyword])
+
+
+@pytest.mark.parametrize("is_delimited", [True, False])
+@pytest.mark.parametrize("syntax", NATIVE_SYNTAXES)
+def test_items_of_sequences_are_described(syntax: str, is_delimited: bool) -> None:
+    requests = [item(ScheduledProcedureStepID="S1", RequestedProcedureID="R1"), item(RequestedProcedureID="R2")]
+    codes = [item(CodeValue="CT01", CodingSchemeDesignator="99VN", CodeMeaning="CT bụng")]
+    ds = image(Identity(extra={"RequestAttributesSequence": requests, "ProcedureCodeSequence": codes}))
+    for keyword in ("RequestAttributesSequence", "ProcedureCodeSequence"):
+        ds[keyword].is_undefined_length = is_delimited
+
+    attributes = described_file(part10(ds, syntax)).attributes
+
+    assert items_of(attributes, "RequestAttributesSequence") == [["S1", "R1"], ["", "R2"]]
+    assert items_of(attributes, "ProcedureCodeSequence") == [["CT01", "99VN", "CT bụng"]]
+    assert "OtherPatientIDsSequence" not in attributes
+
+
+def test_sequences_without_anything_known_or_with_too_much_are_left_out() -> None:
+    empty = image(Identity(extra={"RequestAttributesSequence": [item(ReasonForTheRequestedProcedure="pain")]}))
+    assert described(encode(empty)).attributes["RequestAttributesSequence"] == ""
+
+    many = [item(ScheduledProcedureStepID=f"S{n}") for n in range(1000)]
+    full = image(Identity(extra={"RequestAttributesSequence": many}))
+    assert "RequestAttributesSequence" not in described(encode(full)).attributes

@@ -28,6 +28,7 @@ from tests.pacs_gateway.dimse.finding import (
     PENDING,
     PENDING_WITHOUT,
     SYNTAXES,
+    Answers,
     Asker,
     FindServer,
     find_server,
@@ -54,10 +55,13 @@ def hospital(module_database_url: str) -> Iterator[Database]:
             "StudyTime": f"0{study}3000",
             "AccessionNumber": f"Ac{study}",
             "StudyDescription": "CT bụng",
+            "ProcedureCodeSequence": f"CT0{study}\x1f99VN\x1fCT bụng",
             "TimezoneOffsetFromUTC": "+0700" if study == 5 else "",
         }
         facility = "ELSEWHERE" if study == 6 else "LOCAL"
         for series in (1, 2):
+            request = f"S{study}\x1fR{series}\\T{study}\x1f"
+            shared["RequestAttributesSequence"] = request if study < 3 else ""
             own = {"Modality": "CT" if series == 1 else "SR", "SeriesNumber": str(series), "InstanceNumber": "1"}
             sop_class = SR if series == 2 else "1.2.840.10008.5.1.4.1.1.2"
             write(database, record(study, series, attributes=shared | own, facility=facility, sop_class_uid=sop_class))
@@ -174,6 +178,43 @@ def test_names_are_found_with_and_without_accents(server: FindServer, tmp_path: 
 
     assert {str(answer.PatientName) for answer in answers} == set(NAMES.values()) - {NAMES[5]}
     assert {answer.get("SpecificCharacterSet") for answer in answers} == {"ISO_IR 192", None}
+
+
+def request_key(**keys: str) -> Dataset:
+    item = Dataset()
+    for keyword, value in keys.items():
+        setattr(item, keyword, value)
+    return item
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_sequences_are_matched_and_told_item_by_item(server: FindServer, syntax: str) -> None:
+    relational = Asker(server.port, extended=RELATIONAL, syntax=syntax)
+
+    def ask(*items: Dataset) -> Answers:
+        return relational.ask("SERIES", RequestAttributesSequence=list(items))
+
+    found = ask(request_key(ScheduledProcedureStepID="S1", RequestedProcedureID="R2"))
+    assert (found.statuses, found.all("SeriesInstanceUID")) == ([PENDING, 0], [uid(1, 2)])
+    told = [
+        (item.ScheduledProcedureStepID, item.RequestedProcedureID)
+        for item in found.data_sets[0].RequestAttributesSequence
+    ]
+    assert told == [("S1", "R2"), ("T1", "")]
+    assert len(ask(request_key(ScheduledProcedureStepID="T*")).data_sets) == 4
+    assert ask(request_key(ScheduledProcedureStepID="T1", RequestedProcedureID="R*")).statuses == [0]
+    assert len(ask().data_sets) == len(ask(request_key(RequestedProcedureID="")).data_sets) == 10
+    assert ask(request_key(ScheduledProcedureStepDescription="CT")).statuses == [PENDING_WITHOUT] * 10 + [0]
+    assert ask(request_key(), request_key()).final.OffendingElement == 0x00400275
+
+
+def test_procedure_codes_are_found_at_study_level(server: FindServer) -> None:
+    answers = Asker(server.port).ask("STUDY", ProcedureCodeSequence=[request_key(CodeValue="CT02", CodeMeaning="")])
+
+    assert answers.all("StudyInstanceUID") == [uid(2)]
+    (code,) = answers.data_sets[0].ProcedureCodeSequence
+    assert (code.CodeValue, code.CodeMeaning) == ("CT02", "CT bụng")
+    assert "CodingSchemeDesignator" not in code
 
 
 # The hierarchy

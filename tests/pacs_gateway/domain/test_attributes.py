@@ -13,6 +13,7 @@ EXPECTED_VRS = {
     Matching.TIME: {"TM"},
     Matching.NUMBER: {"IS"},
     Matching.CODES: {"CS", "UI"},
+    Matching.ITEMS: {"SQ"},
     Matching.TEXT: {"LO", "SH", "CS"},
 }
 
@@ -23,6 +24,9 @@ def test_rows_agree_with_the_dictionary_and_the_schema(attribute: Attribute) -> 
     assert dictionary_VR(attribute.tag) == attribute.vr
     assert attribute.hex == f"{attribute.tag:08X}"
     assert attribute.matching is Matching.NONE or attribute.vr in EXPECTED_VRS[attribute.matching]
+    assert bool(attribute.items) == (attribute.vr == "SQ")
+    for position, item in enumerate(attribute.items):
+        assert (keyword_for_tag(item.tag), dictionary_VR(item.tag), item.position) == (item.keyword, item.vr, position)
     if attribute.column is not None:
         assert attribute.column in TABLES[attribute.level].c
 
@@ -45,7 +49,8 @@ def test_what_qido_must_return_is_there() -> None:
         Level.STUDY: {0x00080020, 0x00080030, 0x00080050, 0x00080061, 0x00080090, 0x0020000D, 0x00200010}
         | {0x00201206, 0x00201208},
         Level.PATIENT: {0x00100010, 0x00100020, 0x00100030, 0x00100040},
-        Level.SERIES: {0x00080060, 0x0008103E, 0x0020000E, 0x00200011, 0x00201209, 0x00400244, 0x00400245},
+        Level.SERIES: {0x00080060, 0x0008103E, 0x0020000E, 0x00200011, 0x00201209, 0x00400244, 0x00400245}
+        | {0x00400275},
         Level.IMAGE: {0x00080016, 0x00080018, 0x00200013, 0x00280010, 0x00280011, 0x00280100, 0x00280008},
     }
     for level, tags in required.items():

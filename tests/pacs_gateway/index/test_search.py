@@ -34,6 +34,9 @@ TEXTS = ["", "A1", "a1", "A_1", "A%1", "A\\1", "AB1", "Ngực", "NGỰC", "a*b",
 DATES = ["", "20260101", "20260102", "20251231", "19991231"]
 TIMES = ["", "08", "0830", "083000", "083000.000000", "083000.5", "083001", "2359", "235959"]
 OFFSETS = ["", "+0700", "+0000", "-0930", "+1400", "+0707", "local"]
+# As `Attribute.item_values` reads them: two values in each item, or three.
+ITEMS = ["", "A1\x1fR1", "A1\x1fR2\\A2\x1fR1", "a1\x1f", "\x1fR.1\\Ax\x1fR2\\yB\x1fR3", "A%1\x1fNgực"]
+THREE = ["", "A1\x1f99X\x1fNgực", "A1\x1f99X\x1f\\B1\x1f99Y\x1fBụng", "B1\x1f\x1f"]
 NUMBERS = ["", "1", "2", "-1", "007", "12.0", "99999999999"]
 MODALITIES = ["CT", "MR", "SR", "ct"]
 
@@ -51,6 +54,8 @@ def hospital(module_database_url: str) -> Iterator[Database]:
             "PatientSex": ["M", "F", ""][n % 3],
             "StudyDate": DATES[n * 3 % 5],
             "StudyTime": TIMES[n % 9],
+            "ProcedureCodeSequence": THREE[n % 4],
+            "OtherPatientIDsSequence": ITEMS[n % 6],
             "TimezoneOffsetFromUTC": OFFSETS[n % 7],
             "AccessionNumber": TEXTS[n % 13],
             "StudyID": TEXTS[n * 5 % 13],
@@ -64,6 +69,7 @@ def hospital(module_database_url: str) -> Iterator[Database]:
                 "SeriesDescription": TEXTS[(n + series) % 13],
                 "SeriesDate": DATES[(n + series) % 5],
                 "SeriesTime": TIMES[(n + series) % 9],
+                "RequestAttributesSequence": ITEMS[(n + series) % 6],
                 "InstanceNumber": NUMBERS[n % 7],
                 "ContentTime": TIMES[n * 2 % 9],
             }
@@ -100,6 +106,8 @@ NAME_KEYS = [
     "O'N*",
     "ann o neil",
 ]
+ITEM_KEYS = ["", "A1", "a1", "A*", "A*B", "?1", "R1", "R2", "R.1", "R?1", "*1", "Ng?c", "99X", "B1", "[A]1", "A%1"]
+CODE_KEYS = [*MODALITIES, SR, "C%", "_T", "M", "?T", "C*", "S*R", "*"]
 keys = {
     Matching.UID: st.lists(st.integers(0, 50).map(uid), min_size=1, max_size=3).map("\\".join),
     Matching.TEXT: st.one_of(st.sampled_from(TEXTS), st.text("Aa1*?%_\\Ngựcİß", max_size=4)),
@@ -107,9 +115,16 @@ keys = {
     Matching.DATE: st.tuples(st.sampled_from(DATES), st.sampled_from(["", "-"]), st.sampled_from(DATES)).map("".join),
     Matching.TIME: st.tuples(st.sampled_from(TIMES), st.sampled_from(["", "-"]), st.sampled_from(TIMES)).map("".join),
     Matching.NUMBER: st.sampled_from(NUMBERS),
-    Matching.CODES: st.lists(st.sampled_from([*MODALITIES, SR, "C%", "_T", "M"]), min_size=1, max_size=2).map(
-        "\\".join
-    ),
+    Matching.ITEMS: st.lists(
+        st.sampled_from(
+            ["", "A1", "a1", "A*", "A*B", "?1", "R1", "R2", "R.1", "R?1", "*1", "Ng?c", "99X", "B1", "[A]1"]
+        ),
+        min_size=1,
+        max_size=2,
+    ).map("\x1f".join),
+    Matching.CODES: st.lists(
+        st.sampled_from([*MODALITIES, SR, "C%", "_T", "M", "?T", "C*", "S*R", "*"]), min_size=1, max_size=2
+    ).map("\\".join),
 }
 
 
@@ -248,3 +263,16 @@ def test_a_time_of_the_minute_lies_in_a_range_of_seconds(database: Database) -> 
     for key in ("083000-083059", "0830", "08-09", "083000.000-", "-0830"):
         assert found(database, Query.build(Level.STUDY, {"StudyTime": key})).matches, key
     assert not found(database, Query.build(Level.STUDY, {"StudyTime": "083001-"})).matches
+
+
+def test_the_keys_of_an_item_are_met_by_one_item(database: Database) -> None:
+    write(database, record(1, attributes={"RequestAttributesSequence": "S1\x1fR1\\S2\x1fR2"}))
+    write(database, record(2, attributes={"RequestAttributesSequence": "S1\x1fR2"}))
+
+    def series(key: str) -> list[str]:
+        page = found(database, Query.build(Level.SERIES, {"RequestAttributesSequence": key}))
+        return sorted(match.values["StudyInstanceUID"] for match in page.matches)
+
+    assert series("S1\x1fR2") == [uid(2)]
+    assert series("S1\x1f") == series("\x1fR2") == series("s*\x1f") == [uid(1), uid(2)]
+    assert series("S1*R2\x1f") == []
