@@ -22,7 +22,7 @@ from pacs_gateway.dimse.negotiation import (
 from pacs_gateway.dimse.status import QueryStatus, StoreStatus
 from pacs_gateway.dimse.suboperations import RetrieveStatus
 from pacs_gateway.dimse.tls import TLS_1_2_SUITES
-from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute, Matching
+from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute, ItemAttribute, Matching
 from pacs_gateway.domain.character_set import WHOLE_SETS
 from pacs_gateway.domain.iso2022 import CODED_SETS
 from pacs_gateway.domain.levels import Level
@@ -35,7 +35,8 @@ _MATCHING = {
     Matching.DATE: "single value, range",
     Matching.TIME: "single value, range",
     Matching.NUMBER: "single value",
-    Matching.CODES: "any of the values given",
+    Matching.CODES: "any of the values given, wildcard",
+    Matching.ITEMS: "one item",
     Matching.NONE: "none: returned",
 }
 _OPTIONS = ("relational queries", "combined date and time", "fuzzy matching of names", "timezone adjustment")
@@ -45,8 +46,14 @@ _MATCHING_RULES = """\
 Every key also matches universally. In the Study Root model patient attributes are keys of the study level. Unless
 relational queries are negotiated, the unique keys of the levels above are needed as single values. Names match without
 regard to accents, case and component borders; accents in the key put the names that share them first. Other text is
-matched case-sensitively, unless the device has `--ignore-case`. Keys that are not in these tables are returned empty,
-with status FF01H. Retrieve AE Title is returned always, Instance Availability when asked for.
+matched case-sensitively, unless the device has `--ignore-case`. A sequence of keys has at most one item, whose keys one
+item of the object must meet. Keys that are not in these tables are returned empty, with status FF01H. Retrieve AE Title
+is returned always, Instance Availability when asked for.
+
+Combined, a range of dates and one of the times that belong to them are one span, from the first moment to the last.
+With timezone adjustment and a Timezone Offset From UTC in the request, ranges of dates, and of times combined with
+them, are meant in that zone and compared in the zone of each study, where its objects tell it; ranges of times alone
+are not moved (FF01H). Answers tell dates and times as recorded, with the study's own Timezone Offset From UTC.
 
 A query without a single value or a list for Patient ID, Accession Number or a UID is answered up to the device's cap
 (`--max-matches`), then with A700H.
@@ -147,15 +154,20 @@ loss.""",
 def _queries() -> str:
     parts = ["## Query keys\n"]
     for level in Level:
-        rows = [
-            (_tag(a), a.keyword, a.vr, "U" if a.keyword == level.unique_key else "O", _MATCHING[a.matching])
-            for a in ATTRIBUTES
-            if a.level is level
-        ]
+        rows = [row for a in ATTRIBUTES if a.level is level for row in _key_rows(a)]
         head = ("tag", "keyword", "VR", "key", "matching")
         parts.append(f"### {level}\n\n{_table(head, rows)}")
     parts.append(_MATCHING_RULES)
     return "\n".join(parts)
+
+
+def _key_rows(attribute: Attribute) -> list[tuple[str, ...]]:
+    use = "U" if attribute.keyword == attribute.level.unique_key else "O"
+    rows: list[tuple[str, ...]] = [
+        (_tag(attribute), attribute.keyword, attribute.vr, use, _MATCHING[attribute.matching])
+    ]
+    rows += [(f"> {_tag(one)}", f"> {one.keyword}", one.vr, "O", _MATCHING[Matching.TEXT]) for one in attribute.items]
+    return rows
 
 
 def _character_sets() -> str:
@@ -243,7 +255,7 @@ def _name(uid: str) -> str:
     return f"{known[0]} (retired)" if known[3] else str(known[0])
 
 
-def _tag(attribute: Attribute) -> str:
+def _tag(attribute: Attribute | ItemAttribute) -> str:
     return f"({attribute.hex[:4]},{attribute.hex[4:]})"
 
 
