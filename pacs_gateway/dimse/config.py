@@ -23,9 +23,9 @@ class DimseConfig:
 
     ae_titles: tuple[str, ...]
     """Called AE titles the gateway answers to, compared case-sensitively."""
-    max_associations: int = 50
+    max_associations: int = 128
     """Associations this process serves at once; at the cap it leaves new connections to its siblings."""
-    max_per_device: int = 32
+    max_per_device: int = 100
     """Of these, associations with one device: a device that runs wild leaves room for the others."""
     max_pdu: int = 131_072
     """Maximum length in bytes of the P-DATA-TF PDUs we ask for; twice that is still taken, more is an abort."""

@@ -211,7 +211,8 @@ def _statuses() -> str:
 
 def _limits() -> str:
     described = {
-        "max_associations": "associations at once, per process",
+        "max_associations": "associations at once, per process (one for each core)",
+        "max_per_device": "of these, of one device; more are rejected (result 2, source 3, reason 2)",
         "max_pdu": "longest PDU received, in bytes (maximum length sub-item)",
         "artim_s": "seconds until an association request must be complete (ARTIM)",
         "pdu_deadline_s": "seconds a PDU may take from its first byte to its last",
