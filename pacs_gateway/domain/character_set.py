@@ -8,6 +8,7 @@ PS3.5 6.1 (character sets), PS3.3 C.12.1.1.2 (Specific Character Set)
 import codecs
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Self
@@ -110,6 +111,9 @@ class CharacterSet:
 
     def decode(self, raw: bytes) -> str:
         """Return `raw` as cleaned text, whatever the bytes are."""
+        # Most are ASCII, and this is on the way of each object that is received.
+        if raw.isascii() and ESCAPE not in raw:
+            return clean(raw.decode("ascii"))
         return clean(self.read(raw))
 
     def read(self, raw: bytes) -> str:
@@ -144,6 +148,8 @@ def _from_latin_1(raw: bytes) -> str:
 
 def _from_utf8(raw: bytes) -> str | None:
     """Return UTF-8 as text, without a sequence that the value's end has cut; None where it is something else."""
+    with suppress(UnicodeDecodeError):
+        return raw.decode()
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         text = decoder.decode(raw)

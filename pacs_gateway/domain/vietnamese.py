@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 from pacs_gateway.domain.syllables import is_syllable
@@ -90,6 +90,8 @@ _ENCODINGS: Mapping[str, _Encoding] = {
 VIETNAMESE_ENCODINGS = tuple(_ENCODINGS)
 """Names of the encodings, as a device's setting gives them."""
 
+# Longer texts are judged by their beginning.
+_EVIDENCE_LENGTH = 1024
 # Marks that did not compose are part of the word that they spoil.
 _WORDS = re.compile("(?:[^\\W\\d_]|[\u0300-\u036f])+")
 # What no Western text has: signs within words, a capital behind a small letter, an eth at the beginning. Spain's "Mª"
@@ -123,14 +125,25 @@ def read_as(encoding: str, raw: bytes) -> str:
 def read_by_evidence(raw: bytes) -> str | None:
     """Return `raw` in the encoding that makes Vietnamese of it, None where Latin-1 is as good or nothing is plain."""
     latin = raw.decode("latin-1")
+    encoding = _encoding_of(latin[:_EVIDENCE_LENGTH])
+    return encoding.read(latin) if encoding is not None else None
+
+
+# The objects of a series say the same again and again.
+@lru_cache(maxsize=4096)
+def _encoding_of(latin: str) -> _Encoding | None:
     is_odd = _ODD.search(latin) is not None
     if not is_odd and not _Tally.of(latin).n_wrong:
         return None
-    readings = [encoding.read(latin) for encoding in _ENCODINGS.values() if encoding.explains(latin)]
-    tallies = [(text, _Tally.of(text), is_odd and not _ODD.search(text)) for text in readings]
-    convincing = [(text, tally) for text, tally, is_relief in tallies if tally.convinces(is_relief=is_relief)]
-    # Of equals `max` takes the first.
-    return max(convincing, key=lambda reading: reading[1].score)[0] if convincing else None
+    best, most = None, 0
+    for encoding in _ENCODINGS.values():
+        if not encoding.explains(latin):
+            continue
+        text = encoding.read(latin)
+        tally = _Tally.of(text)
+        if tally.score > most and tally.convinces(is_relief=is_odd and not _ODD.search(text)):
+            best, most = encoding, tally.score
+    return best
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from tests.pacs_gateway.dimse.finding import (
 from tests.pacs_gateway.index.records import SR, record, write
 from tests.support.builders import uid
 from tests.support.gateways import open_database
+from tests.support.vietnamese_bytes import ENCODERS
 
 ACCENTED, BARE, ONE_COMPONENT = "Trần^Văn An", "TRAN VAN AN", "Trần Văn An"
 NAMES = {1: ACCENTED, 2: BARE, 3: ONE_COMPONENT, 4: "Trân^Văn An", 5: "Lê^Thị Bình"}
@@ -341,6 +342,22 @@ def test_keys_are_read_in_the_callers_set_and_answered_in_it_if_it_can(
 
     assert {str(answer.PatientName) for answer in answers.data_sets} == set(NAMES.values()) - {NAMES[5]}
     assert {answer.get("SpecificCharacterSet", "") for answer in answers.data_sets} == expected
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("is_set", [False, True])
+def test_an_older_vietnamese_system_is_understood_and_answered_in_utf_8(
+    server: FindServer, name: str, is_set: bool
+) -> None:
+    know(server, DeviceEntry("OLDRIS", charset=name if is_set else ""))
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.add_new(0x00100010, "PN", ENCODERS[name](ACCENTED))
+
+    answers = Asker(server.port, "OLDRIS").ask_with(identifier)
+
+    assert set(answers.all("PatientName")) == set(NAMES.values()) - {NAMES[5]}
+    assert {answer.get("SpecificCharacterSet", "") for answer in answers.data_sets} == {"", "ISO_IR 192"}
 
 
 def test_a_device_that_shows_ascii_alone_is_answered_in_it(server: FindServer) -> None:
