@@ -8,7 +8,7 @@ methods and ``release``.
 import logging
 from collections.abc import Mapping
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 from pynetdicom import _config as pynetdicom_config
 from pynetdicom import evt
@@ -35,7 +35,6 @@ from pacs_gateway.dimse.pdu import (
     AbortReason,
     PduError,
 )
-from pacs_gateway.dimse.service import Report
 from pacs_gateway.dimse.store import AcceptedContext
 from pacs_gateway.dimse.transport import BlockingDul
 from pacs_gateway.dimse.wire import StopSignal
@@ -135,6 +134,19 @@ class GatewayAcse(ACSE):
         super()._negotiate_as_requestor()
         if self.assoc.is_established:
             cast(GatewayAssociation, self.assoc).expect_messages()
+
+
+class Report(Protocol):
+    """A notification of ours on an association that somebody else asked for; used by the association's thread."""
+
+    def go_on(self) -> bool:
+        """Do what can be done without waiting; return whether there is more to do."""
+
+    def take_answer(self, message_id: int, status: int) -> None:
+        """Take the response to a notification of ours."""
+
+    def drop(self) -> None:
+        """The association has ended first."""
 
 
 class GatewayAssociation(Association):

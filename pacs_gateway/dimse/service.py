@@ -11,17 +11,15 @@ PS3.7 9.1 and 10.1 (services), PS3.7 Annex E (command dictionary)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION, N_EVENT_REPORT
 
+from pacs_gateway.dimse.association import GatewayAssociation, Report
 from pacs_gateway.dimse.command import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ, RESPONSE, Field, encode_command
 from pacs_gateway.dimse.pdu import encode_data
 from pacs_gateway.dimse.ports import Device
 from pacs_gateway.dimse.store import AcceptedContext
-
-if TYPE_CHECKING:
-    from pacs_gateway.dimse.association import GatewayAssociation
 
 Request = C_FIND | C_MOVE | C_GET | N_ACTION | N_EVENT_REPORT
 """The requests that services of ours serve, as pynetdicom reads them."""
@@ -31,7 +29,7 @@ Request = C_FIND | C_MOVE | C_GET | N_ACTION | N_EVENT_REPORT
 class Exchange:
     """One request under way, and the way to answer it."""
 
-    association: "GatewayAssociation"
+    association: GatewayAssociation
     context_id: int
     context: AcceptedContext
     request: Request
@@ -56,7 +54,7 @@ class Exchange:
         """The title of ours that the requester called."""
         return self.association.acceptor.ae_title.strip(" ")
 
-    def report_later(self, report: "Report") -> None:
+    def report_later(self, report: Report) -> None:
         """Have the requester told something on this association, between messages, once it is known."""
         self.association.reports.append(report)
 
@@ -90,19 +88,6 @@ class Exchange:
         if data_set:
             encoded += encode_data(self.context_id, data_set, is_command=False, max_length=max_length)
         return encoded
-
-
-class Report(Protocol):
-    """A notification of ours on an association that somebody else asked for; used by the association's thread."""
-
-    def go_on(self) -> bool:
-        """Do what can be done without waiting; return whether there is more to do."""
-
-    def take_answer(self, message_id: int, status: int) -> None:
-        """Take the response to a notification of ours."""
-
-    def drop(self) -> None:
-        """The association has ended first."""
 
 
 class Service(Protocol):
