@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import large, start, study
+from benchmarks import large, retrieve, start, study
 from benchmarks.measurement import OURS, SECONDS, Subject
 
 
@@ -66,6 +66,7 @@ GOALS: tuple[Goal, ...] = (
     *_against("p7", 1.0, "orthanc", study.WORK, ours="minio"),
     *_growth("p7", 64, study.WORK),
     *_growth("p7", 64, study.WORK, ours="minio"),
+    *_against("p9", 1.0, "orthanc", *retrieve.WORKS),
     *_growth("p11", 64, *_LARGE),
     *_growth("p11", 64, *_LARGE, ours="minio"),
     *(Goal("p13", Figure(Subject(OURS, work)), 5) for work in start.WORKS),

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import ClassVar, Self
 
-from benchmarks.process import DCMTK_ENVIRONMENT, MissingProgramError, Program, find_program
+from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError, MissingProgramError, Program, find_program
 from tests.support import object_servers
 from tests.support.object_servers import ObjectServer
 
@@ -66,6 +66,16 @@ class Receiver(ABC):
     def n_waiting(self) -> int:
         """Return how many instances are received but not yet where they stay."""
         return 0
+
+    def register(self, ae_title: str, port: int) -> None:
+        """Let `ae_title` at a port of this machine be a destination of C-MOVE.
+
+        Raises
+        ------
+        BenchmarkError
+            It moves nothing, or not there.
+        """
+        raise BenchmarkError(f"{self.title} moves nothing to {ae_title} at {port}")
 
     def wait_until_settled(self, deadline_s: float) -> None:
         """Wait until nothing is left to be done about what was received."""
@@ -131,6 +141,10 @@ class Gateway(Receiver):
         environment = {**_clean_environment(), **self._environment()}
         command = (sys.executable, "-m", "pacs_gateway", "--data-dir", self._data, *arguments)
         return Program(command, self.folder / "command", environment)
+
+    def register(self, ae_title: str, port: int) -> None:
+        """Add a device."""
+        self.command("device", "add", ae_title, HOST, port, "--rights", "all").wait_until_ended(_START_S)
 
     def n_waiting(self) -> int:
         """Return how many entries are in the spool."""
@@ -243,6 +257,13 @@ class Orthanc(Receiver):
         status, body, _ = self.get("/statistics")
         return int(json.loads(body)["CountInstances"]) if status == 200 else 0
 
+    def register(self, ae_title: str, port: int) -> None:
+        """Add a modality."""
+        modality = json.dumps([ae_title, HOST, port]).encode()
+        with self.asked("PUT", f"/modalities/{ae_title}", {}, [modality]) as response:
+            if response.status != 200:
+                raise BenchmarkError(f"Orthanc answered {response.status}")
+
     def _command(self) -> Sequence[object]:
         settings = {
             "StorageDirectory": str(self.folder / "data"),
@@ -253,6 +274,8 @@ class Orthanc(Receiver):
             "HttpPort": self.web_port,
             # Its default of 16 KiB would make eight times as many PDUs as the other sides get.
             "MaximumPduLength": MAX_PDU,
+            "DicomAlwaysAllowGet": True,
+            "DicomAlwaysAllowMove": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
         self.folder.mkdir(parents=True, exist_ok=True)

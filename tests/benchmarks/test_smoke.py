@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import metadata, receive, start, study
+from benchmarks import metadata, receive, retrieve, start, study
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -59,6 +59,18 @@ def test_a_whole_study_is_measured_on_both_sides(tmp_path: Path) -> None:
         assert isinstance(result, Measurement), result
         assert result.seconds > 0
         assert result.facts["answer_mib"] > 2.5
+        assert result.facts["growth_mib"] >= 0
+
+
+def test_retrieving_is_measured_on_both_sides(tmp_path: Path) -> None:
+    subjects = [Subject(side, work) for side in ("gateway", "orthanc") for work in retrieve.WORKS]
+
+    results = list(retrieve.measure_all(subjects, tmp_path, scale=0.01, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    for result in results:
+        assert isinstance(result, Measurement), result
+        assert result.seconds > 0
         assert result.facts["growth_mib"] >= 0
 
 
