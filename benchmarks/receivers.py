@@ -274,6 +274,10 @@ class Orthanc(Receiver):
             "HttpPort": self.web_port,
             # Its default of 16 KiB would make eight times as many PDUs as the other sides get.
             "MaximumPduLength": MAX_PDU,
+            # What is registered by its HTTP interface is there after the next start, too.
+            "DicomModalitiesInDatabase": True,
+            "DicomAlwaysAllowGet": True,
+            "DicomAlwaysAllowMove": True,
             "DicomAlwaysAllowGet": True,
             "DicomAlwaysAllowMove": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},

@@ -27,18 +27,20 @@ _RETRIEVE_S = 600.0
 def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: int) -> Iterator[Result]:
     """Give every side the study once, then retrieve it from each in turn."""
     samples = prepare(cache, Kind.CT, max(1, round(_N_INSTANCES * scale)))
-    wanted = list(subjects)
+    wanted = sorted(subjects, key=lambda subject: subject.side)
     root = cache / "runs" / "retrieve"
     shutil.rmtree(root, ignore_errors=True)
     try:
-        for side in dict.fromkeys(subject.side for subject in wanted):
-            load(side, root / side, samples, deadline_s=_SETTLE_S)
-        for _ in range(n_runs):
-            for side, works in groupby(sorted(wanted, key=lambda subject: subject.side), lambda subject: subject.side):
-                with RECEIVERS[side](root / side) as receiver, Storescp(root / "destination") as destination:
+        with Storescp(root / "destination") as destination:
+            for side in dict.fromkeys(subject.side for subject in wanted):
+                load(side, root / side, samples, deadline_s=_SETTLE_S)
+                with RECEIVERS[side](root / side) as receiver:
                     receiver.register(_DESTINATION, destination.dicom_port)
-                    for subject in works:
-                        yield _measure(subject, receiver, samples, root)
+            for _ in range(n_runs):
+                for side, works in groupby(wanted, lambda subject: subject.side):
+                    with RECEIVERS[side](root / side) as receiver:
+                        for subject in works:
+                            yield _measure(subject, receiver, samples, root)
     except BenchmarkError as error:
         yield from (Failure(subject, str(error)) for subject in wanted)
     finally:
