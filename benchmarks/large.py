@@ -231,7 +231,7 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, _n_runs:
 
 def _run(gateway: Gateway, ways: Iterable[str], n_frames: int) -> Iterator[Measurement]:
     port = free_port()
-    gateway.command("device", "add", _DESTINATION, HOST, port).wait_until_ended(_SETTLE_S)
+    gateway.register(_DESTINATION, port)
     small_mib = {way: _pass(_Passage(gateway, _image(way, _N_SMALL_FRAMES), port), way)[0] for way in WAYS}
     missing = {_source(way) for way in ways} - set(ways)
     for way in missing:

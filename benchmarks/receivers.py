@@ -278,8 +278,6 @@ class Orthanc(Receiver):
             "DicomModalitiesInDatabase": True,
             "DicomAlwaysAllowGet": True,
             "DicomAlwaysAllowMove": True,
-            "DicomAlwaysAllowGet": True,
-            "DicomAlwaysAllowMove": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.measurement import Failure, Measurement, Result, Subject
 from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError, find_program
 from benchmarks.receive import load
-from benchmarks.receivers import HOST, RECEIVERS, Receiver, Storescp
+from benchmarks.receivers import HOST, MAX_PDU, RECEIVERS, Receiver, Storescp
 from benchmarks.samples import Kind, Samples, prepare
 
 MOVE, GET = "retrieve/move", "retrieve/get"
@@ -71,7 +71,7 @@ def _command(work: str, receiver: Receiver, samples: Samples, folder: Path) -> l
     if work == MOVE:
         client = [find_program("movescu"), "-aem", _DESTINATION]
     else:
-        client = [find_program("getscu"), "+B", "--max-pdu", "131072", "-od", str(folder)]
+        client = [find_program("getscu"), "+B", "--max-pdu", str(MAX_PDU), "-od", str(folder)]
     keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={samples.study_uid}"]
     return [*client, "-S", "-aec", "PACSGW", *keys, HOST, str(receiver.dicom_port)]
 
