@@ -17,7 +17,7 @@ from tests.support.scripted_peer import ScriptedPeer, context, parse_command
 
 PENDING = frozenset({0xFF00, 0xFF01})
 _STATUS, _DATA_SET_TYPE, _NO_DATA_SET = 0x900, 0x800, 0x101
-_COMPLETED, _FAILED = 0x1021, 0x1022
+_COMPLETED, _FAILED, _WARNING = 0x1021, 0x1022, 0x1023
 
 
 class AbortedError(Exception):
@@ -42,6 +42,10 @@ class Response:
     @property
     def failed(self) -> int:
         return self._number(_FAILED)
+
+    @property
+    def warning(self) -> int:
+        return self._number(_WARNING)
 
     @property
     def identifier(self) -> Dataset:
