@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from tests.support.authority import Authority, Identity
 from tests.support.running_gateway import AE_TITLE, ROOT, RunningGateway, running_gateway
+from tests.support.storescp import EVERY_SYNTAX, storescp
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.peer("dcmtk")
@@ -80,6 +82,27 @@ def test_a_device_sends_over_tls(site: Site) -> None:
 
     assert site.tool("storescu", "CT1", site.ct1, "-R", sample)
     assert site.tool("storescu", "US1", None, "-R", sample)
+
+
+def test_a_device_that_is_called_over_tls_must_show_its_own_certificate(site: Site, tmp_path: Path) -> None:
+    sample = next(iter(sorted(_ANY_SAMPLE.rglob("*.dcm"))))
+    patient = dcmread(sample, stop_before_pixels=True).PatientID
+    assert site.tool("storescu", "CT1", site.ct1, "-R", sample)
+    archive, gateway = site.authority.issue("archive"), site.gateway
+    secure = ("+tls", str(archive.key), str(archive.certificate), "+cf", str(site.files["CA"]))
+    gateway.must("device", "add", "VIEWER", "--network", "127.0.0.1", "--rights", "all")
+    with storescp(tmp_path, ae_title="ARCHIVE", options=(*EVERY_SYNTAX, *secure)) as destination:
+        where = ("ARCHIVE", "127.0.0.1", str(destination.port))
+        gateway.must("device", "add", *where, "--rights", "all", "--tls", "--certificate", site.ct1.fingerprint)
+        refused = gateway.cli("echo", "ARCHIVE")
+        gateway.must("device", "change", "ARCHIVE", "--certificate", archive.fingerprint)
+
+        assert refused.returncode == 1
+        assert "certificate" in refused.stderr
+        # DCMTK's movescu speaks no TLS here: the order comes in clear, the images leave over TLS.
+        what = ("-P", "-aem", "ARCHIVE", "-k", "QueryRetrieveLevel=PATIENT", "-k", f"PatientID={patient}")
+        wait_until(lambda: site.tool("movescu", "VIEWER", None, *what), _DEADLINE_S, "the destination to be known")
+        assert len(destination.received()) == 1
 
 
 def test_both_certificates_count_while_one_replaces_the_other(site: Site) -> None:
