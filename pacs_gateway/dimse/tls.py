@@ -145,14 +145,8 @@ def _load_own(context: ssl.SSLContext, config: TlsConfig, now: datetime | None) 
 
     try:
         context.load_cert_chain(config.certificate, config.key, no_password)
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise ConfigurationError(f"{_KEY}: {config.key} is not the key of {config.certificate}") from None
-        if error.reason in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"):
-            raise ConfigurationError(
-                f"{_CERT}: {config.certificate} has a key or a signature too weak for today"
-            ) from None
-        raise ConfigurationError(f"{_KEY}: {config.key} holds no private key in PEM form") from None
+    except OSError as error:
+        raise ConfigurationError(_explain(error, config)) from None
     if now is not None:
         _check_dates(own, config.certificate, _CERT, now)
 
@@ -161,7 +155,20 @@ def _load_authorities(context: ssl.SSLContext, path: Path, now: datetime | None)
     authorities = _read_certificates(path, _CA)
     if now is not None and all(one.not_valid_after_utc <= now for one in authorities):
         _check_dates(authorities[0], path, _CA, now)
-    context.load_verify_locations(path)
+    try:
+        context.load_verify_locations(path)
+    except OSError as error:
+        raise ConfigurationError(f"{_CA}: {path} cannot be used: {error.strerror}") from None
+
+
+def _explain(error: OSError, config: TlsConfig) -> str:
+    if not isinstance(error, ssl.SSLError):  # replaced since it was read
+        return f"{_CERT}, {_KEY}: a file cannot be read: {error.strerror}"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{_KEY}: {config.key} is not the key of {config.certificate}"
+    if error.reason in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"):
+        return f"{_CERT}: {config.certificate} has a key or a signature too weak for today"
+    return f"{_KEY}: {config.key} holds no private key in PEM form"
 
 
 def _check_dates(certificate: x509.Certificate, path: Path, setting: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
@@ -38,9 +38,11 @@ class Authority:
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str, *, days: float = 90, file: str = "", is_self_signed: bool = False) -> Identity:
+    def issue(
+        self, name: str, *, days: float = 90, file: str = "", is_self_signed: bool = False, rsa_bits: int = 0
+    ) -> Identity:
         """Issue a certificate that ends in `days` from now, or ended so long ago where they are negative."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
         draft = _draft(_name(name), _name(name) if is_self_signed else self._name, key.public_key(), days)
         certificate = draft.sign(key if is_self_signed else self._key, hashes.SHA256())
         stem = self._folder / (file or name)
@@ -64,7 +66,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _draft(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, days: float
 ) -> x509.CertificateBuilder:
     ends_at = datetime.now(UTC) + days * _DAY
     return (

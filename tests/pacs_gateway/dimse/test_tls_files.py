@@ -145,3 +145,17 @@ def test_a_process_that_starts_again_beside_broken_files_waits_for_them(config: 
     assert listener.later() is None
     config.key.write_bytes(kept)
     assert listener.later() is not None
+
+
+def test_a_key_too_weak_for_today_is_refused(config: TlsConfig, authority: Authority) -> None:
+    install(authority.issue("weak", rsa_bits=1024), config)
+
+    with pytest.raises(ConfigurationError, match="too weak"):
+        make_context(config, is_server=True, now=NOW)
+
+
+@pytest.mark.parametrize("rsa_bits", [2048, 4096])
+def test_rsa_serves_as_well(config: TlsConfig, authority: Authority, rsa_bits: int) -> None:
+    install(authority.issue("rsa", rsa_bits=rsa_bits), config)
+
+    make_context(config, is_server=True, now=NOW)
