@@ -21,7 +21,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, patient, series, study
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.part10 import FileMeta, encode_head
-from pacs_gateway.errors import NotFoundError
+from pacs_gateway.errors import CapacityError, NotFoundError
 
 _CHUNK_BYTES = 1 << 20
 _LAST_NUMBER = 2**31 - 1
@@ -82,17 +82,26 @@ class Retrieve:
             raise NotFoundError("no such study, series or instance")
         return found
 
-    def by_keys(self, scope: Scope, keys: Mapping[Level, Sequence[str]]) -> tuple[StoredInstance, ...]:
+    def by_keys(
+        self, scope: Scope, keys: Mapping[Level, Sequence[str]], *, limit: int | None = None
+    ) -> tuple[StoredInstance, ...]:
         """Return the current instances that have one of the unique keys of each level given, study by study.
 
         An empty Patient ID means the patients that have none.
+
+        Raises
+        ------
+        CapacityError
+            They are more than `limit`.
         """
-        if not keys:
-            return ()
         conditions = [_KEY_COLUMNS[level].in_(values) for level, values in keys.items()]
         source = SOURCE.join(patient, patient.c.id == study.c.patient_key) if Level.PATIENT in keys else SOURCE
         statement = _current(source).where(*conditions, *_visible(scope))
-        return self._instances(statement.order_by(study.c.study_uid, *_ORDER))
+        statement = statement.order_by(study.c.study_uid, *_ORDER)
+        found = self._instances(statement if limit is None else statement.limit(limit + 1))
+        if limit is not None and len(found) > limit:
+            raise CapacityError(f"more than {limit} instances: ask for less")
+        return found
 
     def read(self, stored: StoredInstance, offset: int, length: int) -> bytes:
         """Return `length` bytes of the stored file from `offset`."""

@@ -197,7 +197,7 @@ def _statuses() -> str:
     services: dict[str, Iterable[IntEnum]] = {
         "C-STORE": StoreStatus,
         "C-FIND": QueryStatus,
-        "C-MOVE and C-GET": {status.value: status for status in (*QueryStatus, *RetrieveStatus)}.values(),
+        "C-MOVE and C-GET": RetrieveStatus,
     }
     for service, statuses in services.items():
         rows = [(f"{status:04X}H", status.name.lower().replace("_", " ")) for status in sorted(statuses)]

@@ -27,7 +27,7 @@ from pacs_gateway.dimse.planning import choose_context
 from pacs_gateway.dimse.sending import Originator, Outgoing, Priority, store
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import StoreStatus, query_failure
-from pacs_gateway.dimse.suboperations import RetrieveStatus, SubOperations
+from pacs_gateway.dimse.suboperations import MOST_SUBOPERATIONS, RetrieveStatus, SubOperations
 from pacs_gateway.dimse.turns import Turns
 from pacs_gateway.dimse.unique_keys import unique_keys
 from pacs_gateway.errors import CapacityError, GatewayError, UnavailableError
@@ -58,6 +58,8 @@ class Source:
             The device may not do `action`.
         InvalidQueryError
             The identifier does not say what to retrieve.
+        CapacityError
+            It is more than can be counted.
         UnavailableError
             The index is away.
         """
@@ -71,7 +73,7 @@ class Source:
             is_relational=exchange.context.extended[:1] == b"\1",
             charset=exchange.device.charset,
         )
-        return Retrieval(exchange, self.retrieve.by_keys(scope(caller), keys), self)
+        return Retrieval(exchange, self.retrieve.by_keys(scope(caller), keys, limit=MOST_SUBOPERATIONS), self)
 
 
 class Retrieval:
@@ -197,4 +199,6 @@ def fail_retrieval(exchange: Exchange, error: Exception) -> None:
     elements = query_failure(error)
     if isinstance(error, CapacityError | UnavailableError):
         elements[Field.STATUS] = RetrieveStatus.MATCHES_UNKNOWN
+    if isinstance(error, CapacityError):
+        elements[Field.ERROR_COMMENT] = str(error)
     exchange.answer(elements)

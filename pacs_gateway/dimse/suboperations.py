@@ -11,8 +11,8 @@ from enum import IntEnum
 from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.data_set import DataSetEncoder
 
-# Counts are unsigned shorts (PS3.7 E.1); a patient may have more instances than that.
-_MOST = 0xFFFF
+MOST_SUBOPERATIONS = 0xFFFF
+"""Their counts are unsigned shorts (PS3.7 E.1)."""
 _MOST_SHORT_BYTES = 0xFFFE
 _FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 # PS3.7 C.3 and PS3.4 B.2.3: what was stored, with a reservation.
@@ -21,13 +21,17 @@ _WARNING_CLASS = 0xB
 
 
 class RetrieveStatus(IntEnum):
-    """Statuses of C-MOVE and C-GET beside those they share with C-FIND (PS3.4 Tables C.4-2 and C.4-3)."""
+    """Statuses of the responses to C-MOVE and C-GET that the gateway gives (PS3.4 Tables C.4-2 and C.4-3)."""
 
     COMPLETE = 0x0000
+    NOT_AUTHORISED = 0x0124
     MATCHES_UNKNOWN = 0xA701
+    """Out of resources, unable to calculate the number of matches: the index is away, or they are too many."""
     ALL_FAILED = 0xA702
     DESTINATION_UNKNOWN = 0xA801
+    IDENTIFIER_MISMATCH = 0xA900
     SOME_FAILED = 0xB000
+    UNABLE_TO_PROCESS = 0xC000
     CANCELLED = 0xFE00
     PENDING = 0xFF00
 
@@ -71,12 +75,12 @@ class SubOperations:
         """Return the elements of a response with `status`: how many remain is said until the end, and on a cancel."""
         counts: dict[Field, int | str] = {
             Field.STATUS: status,
-            Field.COMPLETED_SUBOPERATIONS: min(self.n_completed, _MOST),
-            Field.FAILED_SUBOPERATIONS: min(self.n_failed, _MOST),
-            Field.WARNING_SUBOPERATIONS: min(self.n_warned, _MOST),
+            Field.COMPLETED_SUBOPERATIONS: self.n_completed,
+            Field.FAILED_SUBOPERATIONS: self.n_failed,
+            Field.WARNING_SUBOPERATIONS: self.n_warned,
         }
         if status in (RetrieveStatus.PENDING, RetrieveStatus.CANCELLED):
-            counts[Field.REMAINING_SUBOPERATIONS] = min(self.n_remaining, _MOST)
+            counts[Field.REMAINING_SUBOPERATIONS] = self.n_remaining
         return counts
 
     def failed_list(self, transfer_syntax_uid: str) -> bytes:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.errors import CapacityError
 from pacs_gateway.gateway import Gateway
 from tests.support.builders import Identity, image, uid
 from tests.support.gateways import put
@@ -13,7 +16,7 @@ EVERYTHING = Scope(None)
 
 
 def names(retrieve: Retrieve, keys: Mapping[Level, Sequence[str]], scope: Scope = EVERYTHING) -> list[str]:
-    return [stored.sop_uid for stored in retrieve.by_keys(scope, keys)]
+    return [stored.sop_uid for stored in retrieve.by_keys(scope, keys, limit=100)]
 
 
 def test_each_level_narrows(gateway: Gateway) -> None:
@@ -46,3 +49,13 @@ def test_only_what_the_scope_includes(gateway: Gateway) -> None:
     assert names(gateway.archive.retrieve, keys, Scope(frozenset({"LOCAL"}))) == [uid(1, 1, 1)]
     assert names(gateway.archive.retrieve, keys, Scope(frozenset({"OTHER"}))) == []
     assert names(gateway.archive.retrieve, keys, Scope(frozenset())) == []
+
+
+def test_more_than_the_limit_is_refused(gateway: Gateway) -> None:
+    for instance in (1, 2, 3):
+        put(gateway, image(Identity(instance=instance)))
+    keys = {Level.STUDY: (uid(1),)}
+
+    assert len(gateway.archive.retrieve.by_keys(EVERYTHING, keys, limit=3)) == 3
+    with pytest.raises(CapacityError):
+        gateway.archive.retrieve.by_keys(EVERYTHING, keys, limit=2)

@@ -173,6 +173,16 @@ def test_a_missing_key_above_is_refused_unless_relational(served: Served, target
     assert target.uids == [uid(1, 1, 2)]
 
 
+def test_more_than_can_be_counted_is_refused(served: Served, target: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "MOST_SUBOPERATIONS", 2)
+    put_study(served.gateway, 3)
+
+    answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert [(answer.status, answer.comment) for answer in answers] == [(0xA701, "more than 2 instances: ask for less")]
+    assert target.titles == []
+
+
 def test_an_unknown_destination_is_named(served: Served) -> None:
     put_study(served.gateway, 1)
     served.register("NOWHERE")

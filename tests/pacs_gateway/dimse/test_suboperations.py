@@ -6,7 +6,6 @@ import pytest
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.suboperations import RetrieveStatus, SubOperations
 
 
@@ -29,12 +28,6 @@ def test_the_end_says_what_happened(statuses: list[int], expected: RetrieveStatu
 
     assert operations.n_remaining == 0
     assert operations.final_status() is expected
-
-
-def test_counts_stop_at_what_a_short_holds() -> None:
-    operations = SubOperations(70_000)
-
-    assert operations.elements(RetrieveStatus.PENDING)[Field.REMAINING_SUBOPERATIONS] == 0xFFFF
 
 
 @pytest.mark.parametrize("n_failed", [1, 2, 5000], ids=["one", "two", "more-than-64-KiB"])
