@@ -6,6 +6,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, select
 
+from pacs_gateway.archive.asked_commitment import AskedCommitments
 from pacs_gateway.archive.commitment import COMMITMENT_CHECK, Commitments
 from pacs_gateway.archive.commitment_check import CommitmentCheck
 from pacs_gateway.archive.config import ArchiveConfig
@@ -63,6 +64,7 @@ class Archive:
         self.retrieve = Retrieve(database, holdings, self.derive)
         self.conflicts = Conflicts(database, holdings, policy=config.conflict_policy, queue_clock=queue_clock)
         self.commitments = Commitments(database, clock=queue_clock)
+        self.asked_commitments = AskedCommitments(database, clock=queue_clock)
         self._lock = Lock()
         self._directory: SpoolDirectory | None = None
         self._ingest: Ingest | None = None

@@ -24,8 +24,8 @@ from pacs_gateway.jobs.queue import Job
 logger = logging.getLogger(__name__)
 
 _PROPOSAL = Proposal(STORAGE_COMMITMENT, tuple(MESSAGE_SYNTAXES), as_scu=False, as_scp=True)
-# Connecting, association, sending and the answer, each at its longest.
-_HOLD_S = 180.0
+# As long as a job's lease: who has not delivered by then is slow or dead, and a report may come twice.
+_HOLD_S = 60.0
 # So long nobody tries to reach a requester that was not to be reached: many reports may wait for it.
 _AWAY_S = 20.0
 
@@ -55,8 +55,9 @@ class CommitmentReporter:
         try:
             self._send(report)
         except GatewayError as error:
+            again_at = self._commitments.put_off(key, str(error), holder=holder)
             logger.warning("commitment %d is not reported to %s yet: %s", key, report.requester.ae_title, error)
-            return self._commitments.put_off(key, str(error), holder=holder)
+            return again_at
         self._commitments.deliver(key)
         return None
 

@@ -5,9 +5,10 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION, N_EVENT_REPORT
 
 from pacs_gateway.config import GatewayConfig
+from pacs_gateway.dimse.asked_commitment import CommitmentReportService
 from pacs_gateway.dimse.commitment import CommitmentService
 from pacs_gateway.dimse.find import FindService
 from pacs_gateway.dimse.get import GetService
@@ -70,6 +71,7 @@ def dicom_services(gateway: Gateway) -> Services:
         C_MOVE: MoveService(source, gateway.access.devices, config),
         C_GET: GetService(source),
         N_ACTION: CommitmentService(gateway.archive.commitments),
+        N_EVENT_REPORT: CommitmentReportService(gateway.archive.asked_commitments),
     }
 
 

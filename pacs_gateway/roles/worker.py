@@ -33,7 +33,8 @@ def _forget(gateway: Gateway, stop: threading.Event) -> None:
         now = gateway.clock()
         try:
             prune_events(gateway.database, before=to_microseconds(now - _EVENTS_KEPT))
-            gateway.archive.commitments.prune(before=to_microseconds(now - _COMMITMENTS_KEPT))
+            for transactions in (gateway.archive.commitments, gateway.archive.asked_commitments):
+                transactions.prune(before=to_microseconds(now - _COMMITMENTS_KEPT))
         except GatewayError as error:
             _log.warning("what is old stays for now: %s", error)
         if stop.wait(_FORGET_EVERY_S):
