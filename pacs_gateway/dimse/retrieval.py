@@ -106,7 +106,7 @@ class Retrieval:
 
         Whatever goes wrong is counted; whether the association has outlived it is for the caller to see.
         """
-        with self._source.turns.turn(self._priority, lambda: self.is_over) as has_turn:
+        with self._source.turns.turn(self._priority, self._look) as has_turn:
             if not has_turn:
                 return
             try:
@@ -172,13 +172,17 @@ class Retrieval:
         return status
 
     def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield `pieces` to somebody else than the requester, who meanwhile may cancel and must not think us dead."""
+        """Yield `pieces` to somebody else than the requester, who may cancel meanwhile."""
         for number, piece in enumerate(pieces):
-            if number and self.is_over:
+            if number and self._look():
                 raise _StoppedError
-            if monotonic() - self._told_at > _SILENCE_S:
-                self._tell()
             yield piece
+
+    def _look(self) -> bool:
+        """Return whether it is over; somebody who has heard nothing for long is told how far it has come."""
+        if monotonic() - self._told_at > _SILENCE_S:
+            self._tell()
+        return self.is_over
 
     def _fault(self, error: Exception) -> int:
         if isinstance(error, GatewayError):
