@@ -59,7 +59,7 @@ class Archive:
         self._is_object_first = config.is_object_first
         self.nodes = Nodes(database, spool, config.node, clock=clock, shared_clock=queue_clock)
         holdings = Holdings(database, store, spool, self.nodes)
-        self.search = Search(database)
+        self.search = Search(database, silent_nodes=self.nodes.silent)
         self.derive = Derive(database, store, holdings, clock)
         self.retrieve = Retrieve(database, holdings, self.derive)
         self.conflicts = Conflicts(database, holdings, policy=config.conflict_policy, queue_clock=queue_clock)

@@ -194,6 +194,13 @@ class Nodes:
             oldest = self._shared_clock(connection) - _SILENT_AFTER
             return connection.execute(select(node.c.id).where(node.c.heartbeat_at < oldest).limit(1)).first() is None
 
+    def silent(self) -> frozenset[str]:
+        """Return the other nodes that have not been heard of lately: what they have not shipped nobody can read."""
+        with self._database.read() as connection:
+            oldest = self._shared_clock(connection) - _SILENT_AFTER
+            found = select(node.c.id).where(node.c.heartbeat_at < oldest, node.c.id != self.id)
+            return frozenset(connection.execute(found).scalars())
+
     def _url_of(self, node_id: str) -> str:
         """Return where a node is; asked for anew every few seconds, and for every node that is not known."""
         with self._lock:

@@ -1,12 +1,12 @@
 """Searching: what exists for a caller, by query."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.database.engine import Database
 from pacs_gateway.domain.attributes import Attribute
 from pacs_gateway.domain.query import Query
-from pacs_gateway.index.search import Match, Page, fetch, find, find_keys
+from pacs_gateway.index.search import Match, Page, fetch, find, find_keys, keys_out_of_reach
 
 __all__ = ["Match", "Page", "Search"]
 
@@ -14,10 +14,17 @@ _AT_ONCE = 200
 
 
 class Search:
-    """Finds patients, studies, series and instances."""
+    """Finds patients, studies, series and instances.
 
-    def __init__(self, database: Database) -> None:
+    Parameters
+    ----------
+    silent_nodes
+        Names the nodes that cannot be asked for what they have not shipped.
+    """
+
+    def __init__(self, database: Database, *, silent_nodes: Callable[[], frozenset[str]] = frozenset) -> None:
         self._database = database
+        self._silent_nodes = silent_nodes
 
     def find(self, query: Query, scope: Scope, attributes: Collection[Attribute] | None = None) -> Page:
         """Return one page of what `query` finds among the studies that exist for the caller.
@@ -35,10 +42,17 @@ class Search:
         with self._database.read() as connection:
             return find(connection, query, facilities=scope.facilities, attributes=attributes)
 
-    def stream(self, query: Query, scope: Scope, attributes: Collection[Attribute]) -> Iterator[tuple[Match, ...]]:
+    def stream(
+        self, query: Query, scope: Scope, attributes: Collection[Attribute], *, tells_reach: bool = False
+    ) -> Iterator[tuple[Match, ...]]:
         """Yield what `query` finds piece by piece, up to its limit; between pieces nothing of the database is held.
 
         What is found is settled at the first piece; what has gone by the time it would be told of is left out.
+
+        Parameters
+        ----------
+        tells_reach
+            Look for what only a silent node has.
 
         Raises
         ------
@@ -47,8 +61,12 @@ class Search:
         """
         with self._database.read() as connection:
             keys = find_keys(connection, query, facilities=scope.facilities)
+        silent = self._silent_nodes() if tells_reach else frozenset()
         for start in range(0, len(keys), _AT_ONCE):
             piece = keys[start : start + _AT_ONCE]
             with self._database.read() as connection:
-                matches = fetch(connection, query.level, piece, facilities=scope.facilities, attributes=attributes)
+                lost = keys_out_of_reach(connection, query.level, piece, silent) if silent else frozenset()
+                matches = fetch(
+                    connection, query.level, piece, facilities=scope.facilities, attributes=attributes, lost=lost
+                )
             yield matches

@@ -32,7 +32,9 @@ _AT_ONCE = 25
 class Searching(Protocol):
     """What finds."""
 
-    def stream(self, query: Query, scope: Scope, attributes: Collection[Attribute]) -> Iterator[tuple[Match, ...]]:
+    def stream(
+        self, query: Query, scope: Scope, attributes: Collection[Attribute], *, tells_reach: bool
+    ) -> Iterator[tuple[Match, ...]]:
         """Yield what `query` finds piece by piece, up to its limit."""
 
 
@@ -80,7 +82,10 @@ class FindService:
         pending = QueryStatus.PENDING if request.is_served_whole else QueryStatus.PENDING_SOME_KEYS_UNSUPPORTED
         elements = {Field.STATUS: pending} | _sop_class(exchange)
         n_left = cap
-        for matches in self._search.stream(query, scope(caller_of(device)), request.attributes):
+        found = self._search.stream(
+            query, scope(caller_of(device)), request.attributes, tells_reach=request.wants_availability
+        )
+        for matches in found:
             for start in range(0, len(matches), _AT_ONCE):
                 if exchange.is_cancelled:
                     return QueryStatus.CANCELLED

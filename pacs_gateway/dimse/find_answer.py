@@ -35,8 +35,11 @@ class AnswerWriter:
         same = {tag: self._encoder.element(tag, vr, b"") for tag, vr in request.blanks}
         same[QUERY_RETRIEVE_LEVEL] = text(QUERY_RETRIEVE_LEVEL, "CS", request.query.level)
         same[RETRIEVE_AE_TITLE] = text(RETRIEVE_AE_TITLE, "AE", ae_title)
+        self._online = text(INSTANCE_AVAILABILITY, "CS", "ONLINE")
+        # What only a node has that is not heard of comes back with it (PS3.3 C.4.23.1.1).
+        self._unavailable = text(INSTANCE_AVAILABILITY, "CS", "UNAVAILABLE")
         if request.wants_availability:
-            same[INSTANCE_AVAILABILITY] = text(INSTANCE_AVAILABILITY, "CS", "ONLINE")
+            same[INSTANCE_AVAILABILITY] = self._online
         self._attributes = request.attributes
         parts: dict[int, bytes | Attribute] = {**same, **{a.tag: a for a in request.attributes}}
         # In the order of the tags, what is the same in every answer already encoded (PS3.5 7.1).
@@ -52,6 +55,8 @@ class AnswerWriter:
             part if isinstance(part, bytes) else self._element(part, values[part.tag], encoding.encode)
             for part in self._parts
         ]
+        if not match.is_in_reach:
+            encoded = [self._unavailable if part is self._online else part for part in encoded]
         return b"".join(encoded)
 
     def _element(self, attribute: Attribute, text: str, encode: Callable[[str], bytes]) -> bytes:

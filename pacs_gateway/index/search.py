@@ -6,7 +6,8 @@ every query, not a filter behind it.
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 from sqlalchemy import (
     ColumnElement,
@@ -57,6 +58,8 @@ class Match:
     """Owner of the study; empty at the patient level."""
     is_flagged: bool
     """The study holds something that disagrees with its record."""
+    is_in_reach: bool = True
+    """Every instance of it can be read now, as far as that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,15 @@ def fetch(
     *,
     facilities: frozenset[str] | None,
     attributes: Collection[Attribute],
+    lost: AbstractSet[int] = frozenset(),
 ) -> tuple[Match, ...]:
-    """Return the entities with these keys in their order, without those that have gone, or out of sight, meanwhile."""
+    """Return the entities with these keys in their order, without those that have gone, or out of sight, meanwhile.
+
+    Parameters
+    ----------
+    lost
+        Keys of those that are out of reach.
+    """
     told = _told(level, attributes)
     key = _TABLES[level].c.id
     statement = (
@@ -115,7 +125,23 @@ def fetch(
         .where(key.in_(keys), *_visible(level, facilities))
     )
     found = {row[-1]: _match(level, row, told) for row in connection.execute(statement)}
+    found |= {one: replace(found[one], is_in_reach=False) for one in lost if one in found}
     return tuple(found[one] for one in keys if one in found)
+
+
+def keys_out_of_reach(
+    connection: Connection, level: Level, keys: Sequence[int], nodes: AbstractSet[str]
+) -> frozenset[int]:
+    """Return which of these entities have instances that only one of `nodes` has."""
+    key = {
+        Level.PATIENT: study.c.patient_key,
+        Level.STUDY: study.c.id,
+        Level.SERIES: series.c.id,
+        Level.IMAGE: instance.c.id,
+    }[level]
+    waiting = (instance.c.spool_node.in_(sorted(nodes)), instance.c.archived_at.is_(None))
+    statement = select(key).select_from(_source(Level.IMAGE)).where(*waiting, key.in_(keys)).distinct()
+    return frozenset(connection.execute(statement).scalars())
 
 
 def compile_query(
@@ -248,9 +274,10 @@ def _has_item(
     patterns = ["*"] * len(attribute.items)
     for position, condition in fields.items():
         patterns[position] = condition.pattern if isinstance(condition, Wildcard) else condition.values[0]
-    framed = literal(ITEM_SEPARATOR) + cast(column, Text) + literal(ITEM_SEPARATOR)
+    text: ColumnElement[str] = cast(column, Text)
     if not case_sensitive:
-        framed, patterns = lowered(framed), [pattern.lower() for pattern in patterns]
+        text, patterns = lowered(column), [pattern.lower() for pattern in patterns]
+    framed = literal(ITEM_SEPARATOR) + text + literal(ITEM_SEPARATOR)
     # A sequence that is not there has no item: framed it would look like an empty one.
     return and_(column != "", framed.regexp_match(item_pattern(patterns)))
 

@@ -13,7 +13,10 @@ from pacs_gateway.archive.nodes import NodeRequest, Nodes
 from pacs_gateway.archive.ship import Shipper, _Waiting
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.database.schema.archive import instance
+from pacs_gateway.domain.attributes import BY_KEYWORD
 from pacs_gateway.domain.instance import Method, Origin
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import NotFoundError, RefusedError, UnavailableError
 from pacs_gateway.gateway import Gateway
 from pacs_gateway.storage.seal import seal
@@ -306,6 +309,27 @@ def test_a_node_that_ends_in_order_is_not_missed_unless_it_owes_something(
 
     assert (other.archive.nodes.id in states(one)) is owes
     assert one.archive.nodes.are_alive() is not owes
+
+
+def test_what_only_a_silent_node_has_is_found_and_said_to_be_out_of_reach(
+    nodes: tuple[Gateway, Gateway], clock: Clock
+) -> None:
+    one, other = nodes
+    put(other, image(Identity(study=1)))
+    put(one, image(Identity(study=2)))
+    for gateway in nodes:
+        gateway.archive.nodes.beat()
+    uids = [BY_KEYWORD["StudyInstanceUID"]]
+
+    def reach() -> dict[str, bool]:
+        pieces = one.archive.search.stream(Query(Level.STUDY), Scope(None), uids, tells_reach=True)
+        return {match.values["StudyInstanceUID"]: match.is_in_reach for piece in pieces for match in piece}
+
+    assert (one.archive.nodes.silent(), reach()) == (frozenset(), {uid(1): True, uid(2): True})
+    clock.move(120)
+    assert (one.archive.nodes.silent(), reach()) == (frozenset({other.archive.nodes.id}), {uid(1): False, uid(2): True})
+    ship_all(other)
+    assert reach() == {uid(1): True, uid(2): True}
 
 
 @pytest.mark.parametrize("owes", [False, True])

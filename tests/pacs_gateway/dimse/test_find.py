@@ -34,7 +34,7 @@ from tests.pacs_gateway.dimse.finding import (
     find_server,
     findscu,
 )
-from tests.pacs_gateway.index.records import SR, record, write
+from tests.pacs_gateway.index.records import NODE, SR, record, write
 from tests.support.builders import uid
 from tests.support.gateways import open_database
 from tests.support.vietnamese_bytes import ENCODERS
@@ -160,6 +160,17 @@ def test_answers_tell_what_was_asked_and_who_it_is(server: FindServer, syntax: s
         "NumberOfStudyRelatedInstances": "2",
         "StorageMediaFileSetID": "",
     }
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_what_only_a_silent_node_has_is_unavailable(hospital: Database, level: Level) -> None:
+    keys = {"PatientID": "", "StudyInstanceUID": "", "SeriesInstanceUID": "", "SOPInstanceUID": ""}
+    with find_server(Search(hospital, silent_nodes=lambda: frozenset({NODE}))) as server:
+        asker = Asker(server.port, model=PATIENT_ROOT_FIND, extended=RELATIONAL)
+        assert set(asker.ask(level, **keys, InstanceAvailability="").all("InstanceAvailability")) == {"UNAVAILABLE"}
+    with find_server(Search(hospital, silent_nodes=lambda: frozenset({"another"}))) as server:
+        asker = Asker(server.port, model=PATIENT_ROOT_FIND, extended=RELATIONAL)
+        assert set(asker.ask(level, **keys, InstanceAvailability="").all("InstanceAvailability")) == {"ONLINE"}
 
 
 def test_a_patients_numbers_count_what_the_device_may_see(server: FindServer) -> None:
@@ -360,6 +371,42 @@ def test_an_older_vietnamese_system_is_understood_and_answered_in_utf_8(
     assert {answer.get("SpecificCharacterSet", "") for answer in answers.data_sets} == {"", "ISO_IR 192"}
 
 
+@pytest.mark.parametrize(
+    ("terms", "key", "expected"),
+    [
+        # As old consoles ask: code extensions in the key, and the answer in them as well (PS3.5 H.3).
+        ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", "\\ISO 2022 IR 87"),
+        ("GB18030", "*山田*", "GB18030"),
+        ("ISO_IR 100", "Yamada*", "ISO_IR 192"),
+    ],
+)
+def test_callers_of_old_are_understood_and_answered_in_their_own_way(
+    database: Database, terms: str, key: str, expected: str
+) -> None:
+    name = "Yamada^Tarou=山田^太郎"
+    write(database, record(attributes={"PatientName": name}))
+    with find_server(Search(database)) as server:
+        answers = Asker(server.port).ask(
+            "STUDY", SpecificCharacterSet=terms.split("\\") if "\\" in terms else terms, PatientName=key
+        )
+
+    (answer,) = answers.data_sets
+    assert str(answer.PatientName) == name
+    told = answer.SpecificCharacterSet
+    assert (told if isinstance(told, str) else "\\".join(told)) == expected
+
+
+@pytest.mark.peer("dcmtk")
+def test_dcmdump_shows_the_accents(server: FindServer, tmp_path: Path) -> None:
+    keys = {"QueryRetrieveLevel": "STUDY", "PatientName": "", "StudyInstanceUID": uid(1)}
+    findscu(tmp_path / "answers", server.port, "-S", keys=keys)
+
+    dump = subprocess.run(["dcmdump", tmp_path / "answers" / "rsp0001.dcm"], capture_output=True, text=True, timeout=60)
+
+    assert "[ISO_IR 192]" in dump.stdout
+    assert f"[{ACCENTED}" in dump.stdout
+
+
 def test_a_device_that_shows_ascii_alone_is_answered_in_it(server: FindServer) -> None:
     know(server, DeviceEntry("OLD", answers_ascii=True))
 
@@ -416,6 +463,12 @@ def test_junk_is_answered_and_the_association_goes_on(server: FindServer) -> Non
         assert [s.Status for s, _ in association.send_c_find(good, STUDY_ROOT_FIND)] == [PENDING, 0]
 
 
+def test_an_empty_identifier_names_no_level(server: FindServer) -> None:
+    answers = Asker(server.port).ask_with(Dataset())
+
+    assert (answers.statuses, answers.final.OffendingElement) == ([0xA900], 0x00080052)
+
+
 def test_without_the_right_nothing_is_answered(server: FindServer) -> None:
     know(server, DeviceEntry("SENDER", rights=ALL_RIGHTS - {"find"}))
     asker = Asker(server.port, "SENDER")
@@ -433,7 +486,9 @@ class EndlessSearch:
     def __init__(self) -> None:
         self.was_left = Event()
 
-    def stream(self, query: Query, scope: Scope, attributes: Collection[Attribute]) -> Iterator[tuple[Match, ...]]:
+    def stream(
+        self, query: Query, scope: Scope, attributes: Collection[Attribute], *, tells_reach: bool
+    ) -> Iterator[tuple[Match, ...]]:
         values = {attribute.keyword: "" for attribute in attributes}
         try:
             while True:

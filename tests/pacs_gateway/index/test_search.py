@@ -156,6 +156,14 @@ def spans(draw: st.DrawFn) -> Query:
     return query.with_time_spans(is_combined=True, offset=draw(st.sampled_from([None, 0, 420, 840, -570])))
 
 
+@st.composite
+def item_queries(draw: st.DrawFn) -> Query:
+    """Keys in items: rare among all queries, too."""
+    keywords = ["RequestAttributesSequence", "ProcedureCodeSequence", "OtherPatientIDsSequence", "ModalitiesInStudy"]
+    texts = {k: draw(keys[BY_KEYWORD[k].matching]) for k in draw(st.sets(st.sampled_from(keywords), min_size=1))}
+    return Query.build(Level.SERIES, texts, case_sensitive=draw(st.booleans()))
+
+
 scopes = st.sampled_from([None, frozenset({"LOCAL"}), frozenset[str]()])
 
 
@@ -168,7 +176,7 @@ def check(hospital: Database, query: Query, facilities: frozenset[str] | None) -
 
 @pytest.mark.parametrize("module_database_url", ["sqlite"], indirect=True)
 @settings(max_examples=250, deadline=None)
-@given(query=queries() | spans(), facilities=scopes)
+@given(query=queries() | spans() | item_queries(), facilities=scopes)
 def test_sqlite_finds_what_the_reference_matcher_finds(
     hospital: Database, query: Query, facilities: frozenset[str] | None
 ) -> None:
@@ -178,7 +186,7 @@ def test_sqlite_finds_what_the_reference_matcher_finds(
 @pytest.mark.peer("postgresql")
 @pytest.mark.parametrize("module_database_url", ["postgresql"], indirect=True)
 @settings(max_examples=100, deadline=None)
-@given(query=queries() | spans(), facilities=scopes)
+@given(query=queries() | spans() | item_queries(), facilities=scopes)
 def test_postgresql_finds_what_the_reference_matcher_finds(
     hospital: Database, query: Query, facilities: frozenset[str] | None
 ) -> None:

@@ -133,3 +133,21 @@ def test_a_caller_sees_the_studies_of_its_facility_only(site: Site) -> None:
         assert _uids(reader.get(STUDIES)) == [uid(2), uid(1)]
         assert _uids(stranger.get(STUDIES)) == [uid(3)]
         assert stranger.get(f"{STUDIES}/{uid(1)}/metadata").status_code == 404
+
+
+def test_numbers_of_a_patient_are_told_when_they_are_asked_for(client: httpx.Client) -> None:
+    asked = client.get(f"{STUDIES}?StudyInstanceUID={uid(1)}&includefield=NumberOfPatientRelatedStudies").json()
+    plain = client.get(f"{STUDIES}?StudyInstanceUID={uid(1)}").json()
+
+    assert asked[0]["00201200"]["Value"] == [1]
+    assert "00201200" not in plain[0]
+
+
+@pytest.mark.parametrize("name", ["RequestAttributesSequence.ScheduledProcedureStepID", "00400275.00400009"])
+def test_series_are_found_by_what_was_requested(client: httpx.Client, name: str) -> None:
+    assert client.get(f"/dicom-web/series?{name}=NOBODY").json() == []
+    both = f"/dicom-web/series?{name}=A&RequestAttributesSequence.RequestedProcedureID=B"
+    assert "warning" not in client.get(both).headers
+    assert client.get(f"/dicom-web/series?{name}=A&{name}=B").status_code == 400
+    assert "left out" in client.get("/dicom-web/series?RequestAttributesSequence=A").headers["warning"]
+    assert client.get("/dicom-web/series").json()[0]["00400275"] == {"vr": "SQ"}

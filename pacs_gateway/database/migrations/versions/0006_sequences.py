@@ -18,7 +18,7 @@ _COLUMNS = (("patient", "other_patient_ids"), ("study", "procedure_codes"), ("se
 
 
 def upgrade() -> None:
-    # What is there already stays without: a rebuild reads it from the objects.
+    # What is there already stays without: only its objects know.
     for table, name in _COLUMNS:
         op.add_column(table, sa.Column(name, _TEXT, server_default="", nullable=False))
 
