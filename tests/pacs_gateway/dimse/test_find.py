@@ -463,12 +463,6 @@ def test_junk_is_answered_and_the_association_goes_on(server: FindServer) -> Non
         assert [s.Status for s, _ in association.send_c_find(good, STUDY_ROOT_FIND)] == [PENDING, 0]
 
 
-def test_an_empty_identifier_names_no_level(server: FindServer) -> None:
-    answers = Asker(server.port).ask_with(Dataset())
-
-    assert (answers.statuses, answers.final.OffendingElement) == ([0xA900], 0x00080052)
-
-
 def test_without_the_right_nothing_is_answered(server: FindServer) -> None:
     know(server, DeviceEntry("SENDER", rights=ALL_RIGHTS - {"find"}))
     asker = Asker(server.port, "SENDER")
