@@ -27,6 +27,9 @@ _GROUP_LENGTH = 0x0000
 class Field(IntEnum):
     """Elements of a command set, by their number in group 0000 (PS3.7 E.1)."""
 
+    # That of enumerations is a function in Python: a third of the time that encoding took.
+    __hash__ = int.__hash__
+
     AFFECTED_SOP_CLASS_UID = 0x0002
     REQUESTED_SOP_CLASS_UID = 0x0003
     COMMAND_FIELD = 0x0100
@@ -60,6 +63,7 @@ _UIDS = frozenset(
 )
 _ELEMENT = struct.Struct("<HHL")
 _US = struct.Struct("<H")
+_US_ELEMENT = struct.Struct("<HHLH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ def encode_command(elements: Mapping[Field, int | str], *, has_data_set: bool) -
         if element == Field.OFFENDING_ELEMENT:
             body += _encode(element, struct.pack("<HH", *divmod(int(value), 1 << 16)), b"")
         elif isinstance(value, int):
-            body += _encode(element, _US.pack(value), b"")
+            body += _US_ELEMENT.pack(0, element, _US.size, value)
         elif element not in _UIDS:
             body += _encode(element, value.encode("ascii", "replace"), b" ")
         elif is_uid(value):

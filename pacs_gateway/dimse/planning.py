@@ -77,12 +77,12 @@ def choose_context(contexts: Mapping[int, AcceptedContext], sop_class_uid: str, 
     forms
         The transfer syntaxes in which the object can leave, the best first.
     """
-    offered = {
-        context.transfer_syntax: context_id
-        for context_id, context in contexts.items()
-        if context.abstract_syntax == sop_class_uid and context.is_user
-    }
-    return next((offered[syntax] for syntax in forms if syntax in offered), None)
+    for form in forms:
+        for context_id, context in contexts.items():
+            is_it = context.transfer_syntax == form and context.abstract_syntax == sop_class_uid
+            if is_it and context.is_user:
+                return context_id
+    return None
 
 
 def _proposals(sop_class_uid: str, stored_syntax: str, taken: AbstractSet[str]) -> list[Proposal]:

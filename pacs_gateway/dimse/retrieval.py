@@ -116,7 +116,12 @@ class Retrieval:
             except Exception as error:  # the boundary of one sub-operation
                 status = self._fault(error)
         self.operations.count(stored.sop_uid, status)
-        self._tell()
+        if association is self._exchange.association:
+            # The next object or the last response follows at once.
+            self._told_at = monotonic()
+            self._exchange.answer_along(self.operations.elements(RetrieveStatus.PENDING))
+        else:
+            self._tell()
 
     def give_up(self, instances: Collection[StoredInstance], status: StoreStatus, problem: str) -> None:
         """Count what cannot even be tried as failed; `problem` is ASCII, at most 64 characters."""

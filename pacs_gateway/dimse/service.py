@@ -71,6 +71,10 @@ class Exchange:
         """
         self.send(self.encode(elements, data_set))
 
+    def answer_along(self, elements: Mapping[Field, int | str]) -> None:
+        """Send one response without a data set together with what goes to the requester next: one packet less."""
+        self.association.dul.hold(self.encode(elements))
+
     def send(self, encoded: bytes) -> None:
         """Send what ``encode`` returned, of one response or of several; does nothing on an association that ended."""
         self.association.dul.send_data(encoded)

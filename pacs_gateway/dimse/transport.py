@@ -86,6 +86,7 @@ class BlockingDul(DULServiceProvider):
         self._assembler: Assembler | None = None
         self._is_running = False
         self.is_pumping = False
+        self._held: list[bytes] = []
         self.rejection: Rejection | None = None
         """How the peer rejected an association of ours."""
 
@@ -149,21 +150,21 @@ class BlockingDul(DULServiceProvider):
 
     def send_data(self, encoded: bytes) -> None:
         """Send whole P-DATA-TF PDUs now; does nothing on a connection that has ended."""
-        if not self.is_alive() or self.state_machine.current_state == _AWAITING_CLOSE:
-            return
-        try:
-            self.wire.send(encoded)
-        except OSError:
-            self._lose()
+        self.send_parts((encoded,))
 
     def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         """Send P-DATA-TF PDUs that lie in several places; does nothing on a connection that has ended."""
         if not self.is_alive() or self.state_machine.current_state == _AWAITING_CLOSE:
             return
+        held, self._held = self._held, []
         try:
-            self.wire.send_parts(parts)
+            self.wire.send_parts([*held, *parts] if held else parts)
         except OSError:
             self._lose()
+
+    def hold(self, encoded: bytes) -> None:
+        """Send whole P-DATA-TF PDUs together with what is sent next, or before we wait for the peer."""
+        self._held.append(encoded)
 
     def receive_pdu(
         self, wait: bool = False, timeout: float | None = None
@@ -182,6 +183,8 @@ class BlockingDul(DULServiceProvider):
         if not self.is_alive() or self.is_pumping:
             return False
         self.is_pumping = True
+        if self._held and wait_s != 0:
+            self.send_parts(())
         try:
             self._settle()
             return self._pump_one(wait_s, is_interruptible)

@@ -29,6 +29,7 @@ from tests.support.storescp import storescp
 
 CONFIG = DimseConfig(ae_titles=("PACSGW",))
 HASTY = DimseConfig(ae_titles=("PACSGW",), connect_s=0.3, artim_s=0.3, pdu_deadline_s=0.3, message_s=0.3)
+IMPATIENT = DimseConfig(ae_titles=("PACSGW",), pdu_deadline_s=2.0, message_s=2.0)
 ECHO = Proposal(VERIFICATION, (IMPLICIT,))
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
@@ -296,7 +297,7 @@ def test_a_response_that_does_not_fit_ends_the_association(answer: bytes) -> Non
         peer.send(p_data(pdv(1, COMMAND | LAST, answer)))
         assert peer.receive_pdu()[:1] == b"\x07"
 
-    with called_peer(script) as port, associate(remote(port), [ECHO], HASTY) as association:
+    with called_peer(script) as port, associate(remote(port), [ECHO], IMPATIENT) as association:
         with pytest.raises(UnavailableError, match="connection to the peer was lost"):
             association.echo()
         assert not association.is_established
@@ -317,7 +318,7 @@ def test_a_peer_that_leaves_instead_of_answering_is_unavailable(last_word: bytes
         peer.send(last_word)
         assert peer.is_closed()
 
-    with called_peer(script) as port, associate(remote(port), [ECHO], HASTY) as association:
+    with called_peer(script) as port, associate(remote(port), [ECHO], IMPATIENT) as association:
         with pytest.raises(UnavailableError, match=words):
             association.echo()
         with pytest.raises(UnavailableError):

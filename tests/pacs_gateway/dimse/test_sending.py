@@ -20,7 +20,7 @@ from tests.support.scripted_peer import CT_IMAGE, EXPLICIT, command, p_data, pdu
 from tests.support.storescp import storescp
 
 CONFIG = DimseConfig(ae_titles=("PACSGW",))
-HASTY = DimseConfig(ae_titles=("PACSGW",), connect_s=0.3, artim_s=0.3, pdu_deadline_s=0.3, message_s=0.3)
+HASTY = DimseConfig(ae_titles=("PACSGW",), pdu_deadline_s=2.0, message_s=2.0)
 CT = Proposal(CT_IMAGE, (EXPLICIT,))
 MIB = 1 << 20
 
