@@ -8,7 +8,7 @@ from pacs_gateway.cli.context import opened_gateway
 from pacs_gateway.cli.facts import Facts, print_json, print_table
 from pacs_gateway.jobs.queue import Job, JobState
 
-app = typer.Typer(no_args_is_help=True, help="Jobs: derived images and metadata, comparisons.")
+app = typer.Typer(no_args_is_help=True, help="Jobs: derived images and metadata, comparisons, storage commitment.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

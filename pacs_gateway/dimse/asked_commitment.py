@@ -13,7 +13,7 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 
 from pacs_gateway.archive.asked_commitment import AskedCommitments
 from pacs_gateway.dimse.calling import lost
-from pacs_gateway.dimse.command import Field
+from pacs_gateway.dimse.command import N_ACTION_RQ, Field
 from pacs_gateway.dimse.commitment import (
     ALL_COMMITTED,
     COMMITMENT_INSTANCE,
@@ -33,7 +33,6 @@ from pacs_gateway.errors import GatewayError, RefusedError
 
 logger = logging.getLogger(__name__)
 
-_N_ACTION_RQ = 0x0130
 _PROPOSAL = Proposal(STORAGE_COMMITMENT, tuple(MESSAGE_SYNTAXES))
 
 
@@ -115,7 +114,7 @@ def _ask(association: RequestedAssociation, request: CommitmentRequest) -> int:
         Field.ACTION_TYPE_ID: REQUEST_COMMITMENT,
     }
     data_set = encode_request(request, syntax)
-    (response,) = association.ask(STORAGE_COMMITMENT, _N_ACTION_RQ, command, data_set)
+    (response,) = association.ask(STORAGE_COMMITMENT, N_ACTION_RQ, command, data_set)
     return response.status
 
 

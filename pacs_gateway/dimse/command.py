@@ -16,6 +16,8 @@ C_GET_RQ = 0x0010
 C_FIND_RQ = 0x0020
 C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
+N_EVENT_REPORT_RQ = 0x0100
+N_ACTION_RQ = 0x0130
 RESPONSE = 0x8000
 """What the command field of a response has beyond that of its request."""
 _C_STORE_RSP = C_STORE_RQ | RESPONSE

@@ -19,7 +19,7 @@ from typing import cast
 from pynetdicom.dimse_primitives import N_ACTION
 
 from pacs_gateway.archive.commitment import Commitments, CommitmentState, Requester
-from pacs_gateway.dimse.command import Field, encode_command
+from pacs_gateway.dimse.command import N_EVENT_REPORT_RQ, Field, encode_command
 from pacs_gateway.dimse.commitment_message import decode_request, encode_result
 from pacs_gateway.dimse.negotiation import STORAGE_COMMITMENT
 from pacs_gateway.dimse.pdu import encode_data
@@ -35,7 +35,6 @@ COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 REQUEST_COMMITMENT = 1
 """Action type (PS3.4 Table J.3-1)."""
 
-N_EVENT_REPORT_RQ = 0x0100
 ALL_COMMITTED, SOME_FAILED = 1, 2
 """Event types (PS3.4 Table J.3-3)."""
 

@@ -18,6 +18,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from pacs_gateway.dimse.command import (
     C_STORE_RQ,
+    N_EVENT_REPORT_RQ,
     RESPONSE,
     Command,
     Field,
@@ -155,7 +156,7 @@ class Assembler:
         command = parse_command(self._command)
         encoded = bytes(self._command)
         self._command.clear()
-        if self.call is not None and command.field & RESPONSE:
+        if self.call is not None and command.field & RESPONSE and not _is_late(self.call, command):
             self._begin_response(self.call, command)
             return
         if command.field == C_STORE_RQ and self.store is not None:
@@ -230,3 +231,8 @@ class Assembler:
     def _end_message(self) -> None:
         self._expects = _Expects.COMMAND
         self._wire.end_message()
+
+
+def _is_late(call: Call, command: Command) -> bool:
+    """Return whether a response is to a report of ours, which is answered whenever the peer likes."""
+    return command.field == N_EVENT_REPORT_RQ | RESPONSE and call.command_field != N_EVENT_REPORT_RQ

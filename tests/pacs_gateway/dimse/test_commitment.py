@@ -16,7 +16,8 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.presentation import build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 from sqlalchemy import select
 
@@ -27,10 +28,13 @@ from pacs_gateway.database.schema.commitment import commitment
 from pacs_gateway.dimse.commitment import CommitmentService
 from pacs_gateway.dimse.commitment_message import MAX_REFERENCES, encode_request
 from pacs_gateway.dimse.commitment_report import CommitmentReporter
+from pacs_gateway.dimse.negotiation import STUDY_ROOT_GET
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.domain.commitment import CommitmentRequest, Reference
+from pacs_gateway.errors import UnavailableError
 from pacs_gateway.gateway import Gateway
 from pacs_gateway.jobs.queue import Job, JobState
+from pacs_gateway.roles.dicom import dicom_services
 from tests.pacs_gateway.dimse.conftest import CONFIG
 from tests.pacs_gateway.dimse.doubles import MemoryDevices
 from tests.support.builders import Identity, image, uid
@@ -79,8 +83,9 @@ def open_site(folder: Path, *, soon_s: float) -> Iterator[Site]:
         put(gateway, image(Identity(instance=1)))
         ship_all(gateway)
         with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
-            services = {N_ACTION: CommitmentService(gateway.archive.commitments, soon_s=soon_s)}
-            server = DicomServer(CONFIG, gateway.archive.ingest, MemoryDevices(), [listener], services)  # type: ignore[arg-type]
+            service = CommitmentService(gateway.archive.commitments, soon_s=soon_s)
+            services = {**dicom_services(gateway), N_ACTION: service}
+            server = DicomServer(CONFIG, gateway.archive.ingest, MemoryDevices(), [listener], services)
             thread = threading.Thread(target=server.serve)
             thread.start()
             yield Site(gateway, clock, listener.getsockname()[1])
@@ -193,6 +198,38 @@ def test_an_association_that_waits_for_its_report_serves_on(site: Site) -> None:
     assert reported == {TRANSACTION, "2.25.2"}
 
 
+def test_an_association_that_has_retrieved_is_reported_on_too(site: Site) -> None:
+    reports: Queue[Dataset] = Queue()
+
+    def take(event: Event) -> tuple[int, None]:
+        reports.put(event.event_information)
+        return 0, None
+
+    ae = AE("CT1")
+    for abstract in (StorageCommitmentPushModel, STUDY_ROOT_GET, CT):
+        ae.add_requested_context(abstract)
+    handlers: list[EventHandlerType] = [(evt.EVT_C_STORE, lambda _: 0), (evt.EVT_N_EVENT_REPORT, take)]
+    roles = [build_role(CT, scp_role=True)]
+    association = ae.associate(
+        "127.0.0.1",
+        site.port,
+        ae_title="PACSGW",
+        ext_neg=roles,  # type: ignore[arg-type]
+        evt_handlers=handlers,
+    )
+    wanted = Dataset()
+    wanted.QueryRetrieveLevel, wanted.StudyInstanceUID = "STUDY", uid(1)
+    statuses = [status.Status for status, _ in association.send_c_get(wanted, STUDY_ROOT_GET)]
+    assert statuses == [0xFF00, 0x0000]
+
+    assert ask(association, request(1)) == 0x0000
+    work_all(site.gateway)
+
+    assert reports.get(timeout=DEADLINE_S).TransactionUID == TRANSACTION
+    wait_until(lambda: site.state() is CommitmentState.DELIVERED, DEADLINE_S, "the acknowledgement")
+    association.release()
+
+
 def test_a_requester_that_releases_at_once_is_reported_to_by_a_worker_at_once(site: Site) -> None:
     with requester(site) as association:
         assert ask(association, request(1)) == 0x0000
@@ -269,6 +306,17 @@ def test_a_transaction_uid_is_taken_once(site: Site) -> None:
         assert ask(association, request(1)) == 0x0000
         assert ask(association, request(1)) == 0x0131
         assert ask(association, request(1, transaction="2.25.2")) == 0x0000
+
+
+def test_a_request_that_cannot_be_kept_is_no_success(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_away(*_: object, **__: object) -> int:
+        raise UnavailableError("the index is away")
+
+    with requester(site) as association:
+        with monkeypatch.context() as patched:
+            patched.setattr(site.gateway.archive.commitments, "receive", be_away)
+            assert ask(association, request(1)) == 0x0110
+        assert ask(association, request(1)) == 0x0000
 
 
 def test_more_instances_than_a_transaction_may_have_are_refused(site: Site) -> None:
