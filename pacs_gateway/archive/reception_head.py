@@ -31,8 +31,10 @@ def encode_reception(announced: Announced, origin: Origin, received_at: datetime
         "address": origin.address,
         "received_at": to_microseconds(received_at),
     }
-    # Few devices have them.
-    facts |= {key: text for key, text in (("charset", origin.charset), ("issuer", origin.issuer)) if text}
+    if origin.charset:
+        facts["charset"] = origin.charset
+    if origin.issuer:
+        facts["issuer"] = origin.issuer
     return encode_head(
         FileMeta(
             announced.sop_class_uid,
