@@ -1,6 +1,7 @@
 """The house keeps its shape: size of rooms, what the front door carries in, what the documents say."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -74,6 +75,17 @@ def test_the_lock_holds_every_dependency_and_none_that_is_forbidden() -> None:
 
     assert wanted - locked == set()
     assert locked & FORBIDDEN_PACKAGES == set()
+
+
+def test_tests_that_share_a_server_run_on_one_worker(tmp_path: Path) -> None:
+    mark, parameters = "pytest.mark.xdist_group('one')", "pytest.mark.parametrize('number', range(6))"
+    grouped = f"import pytest\n@{mark}\n@{parameters}\ndef test_it(number): pass\n"
+    (tmp_path / "test_grouped.py").write_text(grouped, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-v", "-n", "2", "--dist", "loadgroup"]
+
+    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    assert len(set(re.findall(r"^\[(gw\d)\]", said, re.MULTILINE))) == 1
 
 
 def test_headless_processes_load_no_web_framework() -> None:
