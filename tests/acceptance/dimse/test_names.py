@@ -71,6 +71,14 @@ def test_a_pattern_without_accents_finds_every_spelling(gateway: RunningGateway,
     assert sorted(found_names(gateway, name)) == ["TRAN VAN AN", "Trần Văn An", "Trần^Văn An"]
 
 
+@pytest.mark.parametrize("name", ["*Trần*", "*TRẦN*"])
+def test_a_pattern_with_accents_ranks_the_accented_first(gateway: RunningGateway, name: str) -> None:
+    names = found_names(gateway, name)
+
+    assert sorted(names[:2]) == ["Trần Văn An", "Trần^Văn An"]
+    assert names[2:] == ["TRAN VAN AN"]
+
+
 def test_an_answer_shows_its_accents_in_dcmdump(gateway: RunningGateway, tmp_path: Path) -> None:
     keys = {"AccessionNumber": _ACCESSION, "PatientName": "*Tran*", "PatientID": "N1"}
 
