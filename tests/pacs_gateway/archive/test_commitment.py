@@ -23,6 +23,7 @@ from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import ConflictError, NotFoundError, UnavailableError
 from pacs_gateway.gateway import Gateway
 from pacs_gateway.jobs.queue import Job, JobState
+from pacs_gateway.storage.cached_store import CacheConfig, CachedStore
 from pacs_gateway.storage.store import object_key
 from tests.support.builders import Identity, encode, image, part10, report, uid
 from tests.support.faulty_store import FaultyStore, away
@@ -88,7 +89,7 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def run_check(gateway: Gateway, check: CommitmentCheck, clock: Clock, key: int) -> int | None:
+def run_check(check: CommitmentCheck, key: int) -> int | None:
     return check.run(Job(1, COMMITMENT_CHECK, str(key), JobState.RUNNING, 0, 1, 0, ""))
 
 
@@ -237,11 +238,11 @@ def test_a_store_that_is_away_is_waited_for(gateway: Gateway, clock: Clock) -> N
     key = ask(gateway, ref(1), ref(2))
     store.before_read = away
     with pytest.raises(UnavailableError):
-        run_check(gateway, check, clock, key)
+        run_check(check, key)
     assert gateway.archive.commitments.state(key) is CommitmentState.CHECKING
 
     store.before_read = lambda _: None
-    assert run_check(gateway, check, clock, key) is None
+    assert run_check(check, key) is None
 
     assert failures(gateway, key) == {}
 
@@ -261,14 +262,30 @@ def test_what_was_decided_before_the_store_went_away_stays_decided(gateway: Gate
 
     store.before_read = fail_after_first
     with pytest.raises(UnavailableError):
-        run_check(gateway, check, clock, key)
+        run_check(check, key)
     read_again: list[str] = []
     store.before_read = read_again.append
-    run_check(gateway, check, clock, key)
+    run_check(check, key)
 
     assert len(read_again) == 1
     assert read_again[0] != first_read[0]
     assert failures(gateway, key) == {}
+
+
+def test_a_copy_on_the_local_disk_proves_nothing(gateway: Gateway, clock: Clock, tmp_path: Path) -> None:
+    keep(gateway, 1, 2)
+    ship_all(gateway)
+    store = CachedStore(gateway.store, CacheConfig(tmp_path / "cache", 1 << 30, keep_free_fraction=0.0))
+    for path in (object_path(gateway, 1), object_path(gateway, 2)):
+        store.read(object_key(path.stem))
+    damage(object_path(gateway, 1))
+    object_path(gateway, 2).unlink()
+    assert len(list((tmp_path / "cache").glob("*/*"))) == 2
+    key = ask(gateway, ref(1), ref(2))
+
+    run_check(CommitmentCheck(gateway.database, store, clock=clock.shared), key)
+
+    assert failures(gateway, key) == {uid(1, 1, 1): 0x0110, uid(1, 1, 2): 0x0110}
 
 
 def test_a_transaction_uid_counts_once_for_a_requester(gateway: Gateway) -> None:
