@@ -27,7 +27,7 @@ from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, STORAGE_COMMITMENT
 from pacs_gateway.dimse.ports import Destination
 from pacs_gateway.dimse.requestor import Proposal, RequestedAssociation, associate
 from pacs_gateway.dimse.service import Exchange
-from pacs_gateway.dimse.status import NormalizedStatus, normalized_status
+from pacs_gateway.dimse.status import NormalizedStatus, normalized_failure, normalized_refusal
 from pacs_gateway.domain.commitment import CommitmentRequest, Reference
 from pacs_gateway.errors import GatewayError, RefusedError
 
@@ -47,18 +47,18 @@ class CommitmentReportService:
         report = cast(N_EVENT_REPORT, exchange.request)
         refusal = _find_refusal(exchange, report)
         if refusal is not None:
-            _acknowledge(exchange, refusal)
+            _acknowledge(exchange, normalized_refusal(refusal))
             return
         information = report.EventInformation
         result = decode_result(information.getvalue() if information else b"", exchange.context.transfer_syntax)
         self._asked.answer(exchange.device.ae_title, result)
         n_failed = len(result.failed)
         logger.info("%s commits to %d instances, not to %d", exchange.device.ae_title, len(result.committed), n_failed)
-        _acknowledge(exchange, NormalizedStatus.SUCCESS)
+        _acknowledge(exchange, {Field.STATUS: NormalizedStatus.SUCCESS})
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer a report that could not be kept."""
-        _acknowledge(exchange, normalized_status(error))
+        _acknowledge(exchange, normalized_failure(error))
 
 
 def request_commitment(
@@ -146,13 +146,13 @@ def _find_refusal(exchange: Exchange, report: N_EVENT_REPORT) -> NormalizedStatu
     return None
 
 
-def _acknowledge(exchange: Exchange, status: NormalizedStatus) -> None:
+def _acknowledge(exchange: Exchange, outcome: dict[Field, int | str]) -> None:
     report = cast(N_EVENT_REPORT, exchange.request)
     exchange.answer(
         {
             Field.AFFECTED_SOP_CLASS_UID: str(report.AffectedSOPClassUID),
             Field.AFFECTED_SOP_INSTANCE_UID: str(report.AffectedSOPInstanceUID),
             Field.EVENT_TYPE_ID: cast(int, report.EventTypeID),
-            Field.STATUS: status,
+            **outcome,
         }
     )

@@ -24,7 +24,7 @@ from pacs_gateway.dimse.commitment_message import decode_request, encode_result
 from pacs_gateway.dimse.negotiation import STORAGE_COMMITMENT
 from pacs_gateway.dimse.pdu import encode_data
 from pacs_gateway.dimse.service import Exchange
-from pacs_gateway.dimse.status import NormalizedStatus, normalized_status
+from pacs_gateway.dimse.status import NormalizedStatus, normalized_failure, normalized_refusal
 from pacs_gateway.domain.commitment import CommitmentResult
 from pacs_gateway.errors import GatewayError
 
@@ -38,8 +38,8 @@ REQUEST_COMMITMENT = 1
 ALL_COMMITTED, SOME_FAILED = 1, 2
 """Event types (PS3.4 Table J.3-3)."""
 
-# Decided within this, it is reported on the association of the request (settled: Negotiation and sending).
-_SOON_S = 5.0
+SOON_S = 5.0
+"""Decided within this, it is reported on the association of the request (settled: Negotiation and sending)."""
 _ANSWERED_WITHIN_S = 30.0
 _SPARE_S = 5.0
 
@@ -47,7 +47,7 @@ _SPARE_S = 5.0
 class CommitmentService:
     """Takes requests for storage commitment."""
 
-    def __init__(self, commitments: Commitments, *, soon_s: float = _SOON_S) -> None:
+    def __init__(self, commitments: Commitments, *, soon_s: float = SOON_S) -> None:
         self._commitments = commitments
         self._soon_s = soon_s
 
@@ -56,7 +56,7 @@ class CommitmentService:
         request = cast(N_ACTION, exchange.request)
         refusal = _find_refusal(exchange, request)
         if refusal is not None:
-            _answer(exchange, refusal)
+            _answer(exchange, normalized_refusal(refusal))
             return
         information = request.ActionInformation
         asked = decode_request(information.getvalue() if information else b"", exchange.context.transfer_syntax)
@@ -64,12 +64,12 @@ class CommitmentService:
         holder = secrets.token_hex(8)
         key = self._commitments.receive(asked, requester, holder=holder, hold_s=self._soon_s + _SPARE_S)
         logger.info("%s asks for a commitment to %d instances", exchange.device.ae_title, len(asked.references))
-        _answer(exchange, NormalizedStatus.SUCCESS)
+        _answer(exchange, {Field.STATUS: NormalizedStatus.SUCCESS})
         exchange.report_later(_OpenReport(self._commitments, exchange, key, holder=holder, wait_s=self._soon_s))
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request that could not be kept."""
-        _answer(exchange, normalized_status(error))
+        _answer(exchange, normalized_failure(error))
 
 
 class _OpenReport:
@@ -164,13 +164,13 @@ def _find_refusal(exchange: Exchange, request: N_ACTION) -> NormalizedStatus | N
     return None
 
 
-def _answer(exchange: Exchange, status: NormalizedStatus) -> None:
+def _answer(exchange: Exchange, outcome: dict[Field, int | str]) -> None:
     request = cast(N_ACTION, exchange.request)
     exchange.answer(
         {
             Field.AFFECTED_SOP_CLASS_UID: str(request.RequestedSOPClassUID),
             Field.AFFECTED_SOP_INSTANCE_UID: str(request.RequestedSOPInstanceUID),
             Field.ACTION_TYPE_ID: cast(int, request.ActionTypeID),
-            Field.STATUS: status,
+            **outcome,
         }
     )

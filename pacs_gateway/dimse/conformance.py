@@ -11,6 +11,9 @@ from enum import IntEnum
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from pacs_gateway.access.device_settings import DEFAULT_IDLE_S, DEFAULT_MAX_MATCHES
+from pacs_gateway.archive.commitment import PATIENCE, SECOND
+from pacs_gateway.dimse.commitment import SOON_S
+from pacs_gateway.dimse.commitment_message import MAX_REFERENCES
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.negotiation import (
     MESSAGE_SYNTAXES,
@@ -19,11 +22,12 @@ from pacs_gateway.dimse.negotiation import (
     STORED_SYNTAXES,
     Offer,
 )
-from pacs_gateway.dimse.status import QueryStatus, StoreStatus
+from pacs_gateway.dimse.status import NormalizedStatus, QueryStatus, StoreStatus
 from pacs_gateway.dimse.suboperations import RetrieveStatus
 from pacs_gateway.dimse.tls import TLS_1_2_SUITES
 from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute, ItemAttribute, Matching
 from pacs_gateway.domain.character_set import WHOLE_SETS
+from pacs_gateway.domain.commitment import FailureReason
 from pacs_gateway.domain.iso2022 import CODED_SETS
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -41,6 +45,13 @@ _MATCHING = {
 }
 _OPTIONS = ("relational queries", "combined date and time", "fuzzy matching of names", "timezone adjustment")
 
+
+_FAILURES = {
+    FailureReason.PROCESSING_FAILURE: "damaged, or not in the object store in time",
+    FailureReason.NO_SUCH_INSTANCE: "not here, or not the requester's to know of",
+    FailureReason.CLASS_CONFLICT: "kept as an object of another SOP class",
+}
+_HOURS = PATIENCE // SECOND // 3600
 
 _MATCHING_RULES = """\
 Every key also matches universally. In the Study Root model patient attributes are keys of the study level. Unless
@@ -68,6 +79,7 @@ def statement() -> str:
         _storage(),
         _syntaxes(),
         _queries(),
+        _commitment(),
         _character_sets(),
         _statuses(),
         _limits(),
@@ -170,6 +182,24 @@ def _key_rows(attribute: Attribute) -> list[tuple[str, ...]]:
     return rows
 
 
+def _commitment() -> str:
+    """State what PS3.2 asks of a provider of storage commitment: duration, latency, capacity (N.5.2.6.2)."""
+    rows = [(f"{reason:04X}H", _FAILURES[reason]) for reason in FailureReason]
+    return _section(
+        "Storage commitment",
+        ("failure reason", "meaning"),
+        rows,
+        f"""\
+An instance is committed to when its object has been read back from the object store, whole, and is what was received.
+What has not got there yet is waited for, up to {_HOURS} hours. Duration: what was committed to is not deleted until a
+person removes it. Latency: the report comes on the association of the request if that is open and the outcome known
+within {SOON_S:g} s; else on a new one, to the address registered for the device, in the role of the provider, tried for
+{_HOURS} hours until it is acknowledged with status 0000H. Capacity: {MAX_REFERENCES:,} instances in one transaction.
+A transaction UID counts once for a requester. As SCU the gateway takes reports on both kinds of association,
+of archives it has asked.""",
+    )
+
+
 def _character_sets() -> str:
     rows = [
         (
@@ -198,6 +228,7 @@ def _statuses() -> str:
         "C-STORE": StoreStatus,
         "C-FIND": QueryStatus,
         "C-MOVE and C-GET": RetrieveStatus,
+        "N-ACTION and N-EVENT-REPORT": NormalizedStatus,
     }
     for service, statuses in services.items():
         rows = [(f"{status:04X}H", status.name.lower().replace("_", " ")) for status in sorted(statuses)]

@@ -137,10 +137,17 @@ NORMALIZED_STATUSES: Mapping[type[errors.GatewayError], NormalizedStatus] = Mapp
 )
 
 
-def normalized_status(error: Exception) -> NormalizedStatus:
-    """Return the status that answers `error`, one of ours or any other, for N-ACTION and N-EVENT-REPORT."""
+def normalized_failure(error: Exception) -> dict[Field, int | str]:
+    """Return what a response to N-ACTION or N-EVENT-REPORT says of `error`, one of ours or any other."""
     rows = (NORMALIZED_STATUSES[kind] for kind in type(error).__mro__ if kind in NORMALIZED_STATUSES)
-    return next(rows, NormalizedStatus.PROCESSING_FAILURE)
+    status = next(rows, NormalizedStatus.PROCESSING_FAILURE)
+    is_theirs = isinstance(error, errors.InputError | errors.NotFoundError | errors.ConflictError)
+    return normalized_refusal(status, str(error) if is_theirs else "")
+
+
+def normalized_refusal(status: NormalizedStatus, comment: str = "") -> dict[Field, int | str]:
+    """Return status and comment of a response that is no success."""
+    return {Field.STATUS: status, Field.ERROR_COMMENT: _fitted(comment or status.name.lower().replace("_", " "))}
 
 
 def store_status(error: errors.GatewayError) -> StoreStatus:

@@ -12,7 +12,7 @@ from pacs_gateway.dimse.status import (
     STORE_STATUSES,
     StoreStatus,
     error_comment,
-    normalized_status,
+    normalized_failure,
     query_failure,
     store_status,
 )
@@ -87,14 +87,15 @@ def test_a_failed_query_names_the_element_at_fault_and_none_of_our_troubles() ->
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "comment"),
     [
-        (errors.InvalidMessageError("x"), 0x0115),
-        (errors.ConflictError("x"), 0x0131),
-        (errors.CapacityError("x"), 0x0213),
-        (errors.UnavailableError("x"), 0x0110),
-        (KeyError("x"), 0x0110),
+        (errors.InvalidMessageError("there is no Transaction UID"), 0x0115, "there is no Transaction UID"),
+        (errors.NotFoundError("no such transaction"), 0x0115, "no such transaction"),
+        (errors.ConflictError("used before"), 0x0131, "used before"),
+        (errors.CapacityError("db.internal is full"), 0x0213, "resource limitation"),
+        (errors.UnavailableError("db.internal refused"), 0x0110, "processing failure"),
+        (KeyError("x"), 0x0110, "processing failure"),
     ],
 )
-def test_commitment_is_refused_as_settled(error: Exception, status: int) -> None:
-    assert normalized_status(error) == status
+def test_commitment_is_refused_as_settled(error: Exception, status: int, comment: str) -> None:
+    assert normalized_failure(error) == {Field.STATUS: status, Field.ERROR_COMMENT: comment}
