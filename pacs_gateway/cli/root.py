@@ -17,9 +17,11 @@ from pacs_gateway.cli import (
     device,
     doctor,
     export,
+    fetch,
     importing,
     jobs,
     migrate,
+    send,
     serve,
     storage,
     token,
@@ -65,6 +67,8 @@ serve.register(app)
 importing.register(app)
 export.register(app)
 calling.register(app)
+send.register(app)
+fetch.register(app)
 conformance.register(app)
 doctor.register(app)
 migrate.register(app)

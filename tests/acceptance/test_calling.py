@@ -79,6 +79,17 @@ def test_a_study_sent_arrives_as_it_is_stored(gateway: RunningGateway, archive: 
 
 
 @orthanc_as_peer
+def test_a_peer_commits_to_what_it_was_sent(gateway: RunningGateway, archive: Orthanc, tmp_path: Path) -> None:
+    series = CtSeries(32)
+    (tmp_path / "0.dcm").write_bytes(series.image().content)
+    gateway.must("import", str(tmp_path))
+
+    facts = gateway.facts("send", archive.ae_title, series.study_uid, "--commit")
+
+    assert (facts["sent"], facts["committed"], facts["not_committed"], facts["unanswered"]) == (1, 1, [], 0)
+
+
+@orthanc_as_peer
 def test_a_study_fetched_is_kept_as_it_came(gateway: RunningGateway, archive: Orthanc) -> None:
     series = CtSeries(32)
     images = [series.image() for _ in range(5)]
