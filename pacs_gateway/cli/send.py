@@ -53,7 +53,11 @@ class _Outcome:
         return [f"{failure.reference.sop_uid}: 0x{failure.reason:04X}" for failure in failed]
 
     def facts(self) -> Facts:
-        facts: dict[str, Fact] = {"sent": len(self.sent) - self.n_failed, "failed": self.n_failed, "statuses": self.statuses}
+        facts: dict[str, Fact] = {
+            "sent": len(self.sent) - self.n_failed,
+            "failed": self.n_failed,
+            "statuses": self.statuses,
+        }
         if self.commitment is None:
             return facts
         n_committed, n_unanswered = len(self.commitment.committed), len(self.commitment.unanswered)
