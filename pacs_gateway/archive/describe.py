@@ -27,7 +27,7 @@ from pacs_gateway.archive.scan import (
     Source,
     scan,
 )
-from pacs_gateway.domain.attributes import ATTRIBUTES, FIELD_SEPARATOR, ITEM_SEPARATOR, Attribute
+from pacs_gateway.domain.attributes import ATTRIBUTES, FIELD_SEPARATOR, ITEM_SEPARATOR
 from pacs_gateway.domain.character_set import character_set
 from pacs_gateway.domain.instance import FrameKind, FrameTable, InstanceRecord, Origin
 from pacs_gateway.domain.raw_data_set import RawDataSet
@@ -49,12 +49,8 @@ _READ = {
     for a in ATTRIBUTES
     if a.column is not None and a.keyword != "AvailableTransferSyntaxUID" and not a.items
 }
-_SEQUENCES = tuple(a for a in ATTRIBUTES if a.items)
-_WANTED = (
-    frozenset(_READ)
-    | {a.tag for a in _SEQUENCES}
-    | {_CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS}
-)
+_SEQUENCES = {a.tag: a for a in ATTRIBUTES if a.items}
+_WANTED = frozenset({*_READ, *_SEQUENCES, _CHARACTER_SET, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTENDED_OFFSETS})
 _OLD_SEPARATORS = {"DA": str.maketrans("", "", "."), "TM": str.maketrans("", "", ":")}
 _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 # VRs whose text is in the declared character set (PS3.5 6.1.2.3)
@@ -135,21 +131,21 @@ def _terms(source: Source, found: Scan) -> str:
 def _item_attributes(source: Source, found: Scan, transfer_syntax_uid: str, charset: str) -> dict[str, str]:
     """Return what the items of the known sequences say."""
     texts: dict[str, str] = {}
-    syntax = ImplicitVRLittleEndian if transfer_syntax_uid == GE_PRIVATE_IMPLICIT else transfer_syntax_uid
-    for attribute in _SEQUENCES:
-        element = found.elements.get(attribute.tag) or found.sequences.get(attribute.tag)
+    for tag, attribute in _SEQUENCES.items():
+        element = found.elements.get(tag) or found.sequences.get(tag)
         if element is None or element.value + element.length - element.start > _MAX_SEQUENCE_BYTES:
             continue
         raw = source[element.start : element.value + element.length]
-        texts[attribute.keyword] = _items_text(raw, attribute, syntax, _terms(source, found), charset)
+        texts[attribute.keyword] = _items_text(raw, tag, transfer_syntax_uid, _terms(source, found), charset)
     return texts
 
 
 @lru_cache(maxsize=1024)
-def _items_text(raw: bytes, attribute: Attribute, transfer_syntax_uid: str, terms: str, charset: str) -> str:
+def _items_text(raw: bytes, tag: int, transfer_syntax_uid: str, terms: str, charset: str) -> str:
     """Return the text of a sequence (``Attribute.item_values``); nothing where it is spoilt."""
+    syntax = ImplicitVRLittleEndian if transfer_syntax_uid == GE_PRIVATE_IMPLICIT else transfer_syntax_uid
     try:
-        items = RawDataSet.parse(raw, transfer_syntax_uid).elements[attribute.tag].items
+        items = RawDataSet.parse(raw, syntax).elements[tag].items
     except InvalidQueryError:
         return ""
     told = [
@@ -157,7 +153,7 @@ def _items_text(raw: bytes, attribute: Attribute, transfer_syntax_uid: str, term
             _text(item.elements[one.tag].value, one.vr, terms, charset).partition(ITEM_SEPARATOR)[0]
             if one.tag in item.elements
             else ""
-            for one in attribute.items
+            for one in _SEQUENCES[tag].items
         )
         for item in items
     ]
