@@ -53,6 +53,7 @@ class MoveService:
             comment = "the move destination is not registered with an address"
             exchange.answer({Field.STATUS: RetrieveStatus.DESTINATION_UNKNOWN, Field.ERROR_COMMENT: comment})
             return
+        remote = remote_of(destination, calling=called, tls=self._config.tls)
         retrieval = self._source.begin(exchange, Action.MOVE)
         visible = scope(caller_of(destination))
         allowed = [stored for stored in retrieval.instances if visible.includes(stored.facility)]
@@ -60,7 +61,6 @@ class MoveService:
             raise RefusedError("the destination may not read this")
         forbidden = [stored for stored in retrieval.instances if not visible.includes(stored.facility)]
         retrieval.give_up(forbidden, StoreStatus.NOT_AUTHORISED, "the destination may not read some of this")
-        remote = remote_of(destination, calling=called, tls=self._config.tls)
         for batch in plan(allowed, taken=frozenset(destination.transfer_syntaxes)):
             self._send(retrieval, batch, remote, Originator(exchange.device.ae_title, exchange.message_id))
         retrieval.finish()

@@ -193,6 +193,18 @@ def test_an_unknown_destination_is_named(served: Served) -> None:
     assert [answer.status for answer in unknown + without_address] == [0xA801, 0xA801]
 
 
+def test_a_destination_is_not_called_in_clear_where_it_is_registered_with_tls(served: Served) -> None:
+    put_study(served.gateway, 1)
+    storage = Storage()
+    with destination(storage) as port:
+        served.register(DESTINATION, port, is_tls=True)
+
+        answers = move(served, identifier(StudyInstanceUID=uid(1)))
+
+    assert [answer.status for answer in answers] == [0xC000]
+    assert storage.titles == []
+
+
 def test_a_destination_that_cannot_be_reached_fails_everything(served: Served) -> None:
     uids = put_study(served.gateway, 3)
     served.register(DESTINATION, free_port())
