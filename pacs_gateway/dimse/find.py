@@ -91,7 +91,7 @@ class FindService:
                     return QueryStatus.CANCELLED
                 some = matches[start : start + _AT_ONCE]
                 told = some if n_left is None else some[:n_left]
-                exchange.send(b"".join(exchange.encode(elements, writer.encode(match)) for match in told))
+                exchange.answer_each(elements, map(writer.encode, told))
                 if len(told) < len(some):
                     return QueryStatus.OUT_OF_RESOURCES
                 n_left = None if n_left is None else n_left - len(told)

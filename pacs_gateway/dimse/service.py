@@ -9,7 +9,7 @@ References
 PS3.7 9.1 and 10.1 (services), PS3.7 Annex E (command dictionary)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -69,29 +69,33 @@ class Exchange:
         data_set
             Encoded in the context's transfer syntax; empty for a response without one.
         """
-        self.send(self.encode(elements, data_set))
+        encoded = self._encode_command(elements, has_data_set=bool(data_set))
+        self.association.dul.send_data(encoded + self._encode_data(data_set) if data_set else encoded)
+
+    def answer_each(self, elements: Mapping[Field, int | str], data_sets: Iterable[bytes]) -> None:
+        """Send one response with each of `data_sets`, all together; does nothing on an association that has ended."""
+        command = self._encode_command(elements, has_data_set=True)
+        self.association.dul.send_data(b"".join(command + self._encode_data(data_set) for data_set in data_sets))
 
     def answer_along(self, elements: Mapping[Field, int | str]) -> None:
         """Send one response without a data set together with what goes to the requester next: one packet less."""
-        self.association.dul.hold(self.encode(elements))
+        self.association.dul.hold(self._encode_command(elements, has_data_set=False))
 
-    def send(self, encoded: bytes) -> None:
-        """Send what ``encode`` returned, of one response or of several; does nothing on an association that ended."""
-        self.association.dul.send_data(encoded)
-
-    def encode(self, elements: Mapping[Field, int | str], data_set: bytes = b"") -> bytes:
-        """Return one response as PDUs, for a service that sends several at once."""
+    def _encode_command(self, elements: Mapping[Field, int | str], *, has_data_set: bool) -> bytes:
         request_field = _COMMAND_FIELDS[type(self.request)]
         common: dict[Field, int | str] = {
             Field.COMMAND_FIELD: request_field | RESPONSE,
             Field.MESSAGE_ID_BEING_RESPONDED_TO: self.message_id,
         }
-        command = encode_command(common | dict(elements), has_data_set=bool(data_set))
-        max_length = self.association.dimse.maximum_pdu_size
-        encoded = encode_data(self.context_id, command, is_command=True, max_length=max_length)
-        if data_set:
-            encoded += encode_data(self.context_id, data_set, is_command=False, max_length=max_length)
-        return encoded
+        command = encode_command(common | dict(elements), has_data_set=has_data_set)
+        return encode_data(self.context_id, command, is_command=True, max_length=self._max_length)
+
+    def _encode_data(self, data_set: bytes) -> bytes:
+        return encode_data(self.context_id, data_set, is_command=False, max_length=self._max_length)
+
+    @property
+    def _max_length(self) -> int:
+        return self.association.dimse.maximum_pdu_size
 
 
 class Service(Protocol):
