@@ -85,7 +85,7 @@ def store(
         elements[Field.MOVE_ORIGINATOR_MESSAGE_ID] = originator.message_id
     pieces = _read_first(outgoing.data_set)
     begin(association, Call(C_STORE_RQ, message_id))
-    max_length = association.dimse.maximum_pdu_size
+    max_length = association.dul.assembler.peer_max_length
     command = encode_command(elements, has_data_set=True)
     unsent: list[bytes | memoryview] = [encode_data(context_id, command, is_command=True, max_length=max_length)]
     try:

@@ -1,10 +1,12 @@
 """Associations we ask for: with real peers, and with peers that answer anything but what they should."""
 
+import random
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,19 @@ from tests.support.scripted_destination import (
     context_answer,
     find_rsp,
 )
-from tests.support.scripted_peer import CT_IMAGE, EXPLICIT, IMPLICIT, VERIFICATION, command, p_data, pdu, pdv, us
+from tests.support.scripted_peer import (
+    CT_IMAGE,
+    EXPLICIT,
+    IMPLICIT,
+    VERIFICATION,
+    command,
+    p_data,
+    pdu,
+    pdv,
+    role,
+    us,
+    user_information,
+)
 from tests.support.storescp import storescp
 
 CONFIG = DimseConfig(ae_titles=("PACSGW",))
@@ -227,6 +241,36 @@ def _short_rejection(peer: CalledPeer) -> None:
 def test_a_peer_that_does_not_answer_properly_is_unavailable(script: Callable[[CalledPeer], None]) -> None:
     with called_peer(script) as port, pytest.raises(UnavailableError), associate(remote(port), [ECHO], HASTY):
         pass
+
+
+def test_no_answer_makes_anything_but_our_own_errors() -> None:
+    chance = random.Random(7)
+    role_item = role(CT_IMAGE, scu=False, scp=True)
+    whole = associate_ac(
+        context_answer(1, IMPLICIT), context_answer(3, EXPLICIT), user=user_information(extra=role_item)
+    )
+    answers = [bytearray(whole) for _ in range(80)]
+    for answer in answers:
+        for _ in range(chance.randint(1, 4)):
+            answer[chance.randrange(6, len(answer))] = chance.choice(
+                [0, 1, 0x21, 0x51, 0x54, 0xFF, chance.randrange(256)]
+            )
+    pending = iter(answers)
+
+    def script(peer: CalledPeer) -> None:
+        peer.receive_pdu()
+        peer.send(next(pending))
+        peer.is_closed()
+
+    proposals = [ECHO, Proposal(CT_IMAGE, (EXPLICIT,), as_scp=True)]
+    n_established = 0
+    with called_peer(script) as port:
+        for _ in answers:
+            with suppress(UnavailableError, RefusedError), associate(remote(port), proposals, HASTY) as association:
+                assert set(association.contexts) <= {1, 3}
+                n_established += 1
+                association.abort()
+    assert n_established > 5
 
 
 def test_nobody_there_is_said_with_the_address() -> None:
