@@ -259,7 +259,7 @@ def test_no_answer_makes_anything_but_our_own_errors() -> None:
 
     def script(peer: CalledPeer) -> None:
         peer.receive_pdu()
-        peer.send(next(pending))
+        peer.send(bytes(next(pending)))
         peer.is_closed()
 
     proposals = [ECHO, Proposal(CT_IMAGE, (EXPLICIT,), as_scp=True)]
