@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from pynetdicom._globals import APPLICATION_CONTEXT_NAME
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse import _QueueItem
-from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, DimseServiceType
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
@@ -47,7 +47,7 @@ from pacs_gateway.dimse.store import StoreService
 from pacs_gateway.dimse.tls_socket import TlsSocket, finish_sending, peer_certificate
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.dimse.wire import StopSignal
-from pacs_gateway.errors import GatewayError
+from pacs_gateway.errors import GatewayError, InvalidMessageError
 
 logger = logging.getLogger(__name__)
 
@@ -221,14 +221,19 @@ class AcceptedAssociation(GatewayAssociation):
                 self.reports[0].take_answer(msg.MessageIDBeingRespondedTo, cast(int, msg.Status))
             return
         service = self.shared.services.get(cast(type[Request], type(msg)))
-        if service is None or not msg.is_valid_request or not self._is_agreed(msg, context_id):
+        if service is None or not self._is_agreed(msg, context_id):
             super()._serve_request(msg, context_id)
             return
         context = self.dul.assembler.contexts[context_id]
-        request = cast(Request, msg)
-        # What was cancelled before it was asked for is another, earlier request.
-        self.dimse.cancel_req = {}
-        self._exchange(service, Exchange(self, context_id, context, request, self.device, self.address))
+        exchange = Exchange(self, context_id, context, cast(Request, msg), self.device, self.address)
+        if msg.is_valid_request:
+            # What was cancelled before it was asked for is another, earlier request.
+            self.dimse.cancel_req = {}
+            self._exchange(service, exchange)
+        elif isinstance(msg, C_FIND | C_MOVE | C_GET) and msg.MessageID is not None:
+            service.fail(exchange, InvalidMessageError("the request lacks what it must have"))
+        else:
+            self.dul.fail(AbortReason.UNEXPECTED_PARAMETER)
 
     def _exchange(self, service: Service, exchange: Exchange) -> None:
         try:

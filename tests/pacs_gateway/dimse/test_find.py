@@ -37,6 +37,7 @@ from tests.pacs_gateway.dimse.finding import (
 from tests.pacs_gateway.index.records import NODE, SR, record, write
 from tests.support.builders import uid
 from tests.support.gateways import open_database
+from tests.support.scripted_peer import ScriptedPeer, command, context, element, p_data, pdv, us
 from tests.support.vietnamese_bytes import ENCODERS
 
 ACCENTED, BARE, ONE_COMPONENT = "Trần^Văn An", "TRAN VAN AN", "Trần Văn An"
@@ -558,3 +559,20 @@ def test_what_goes_between_two_pieces_is_left_out(database: Database) -> None:
     rest = [match for piece in pieces for match in piece]
 
     assert len(first) + len(rest) == 449
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"), [((us(0x0700, 0),), 0xA900), ((), 0xC000)], ids=["no-identifier", "no-priority"]
+)
+def test_a_request_that_lacks_something_is_answered(
+    server: FindServer, elements: tuple[bytes, ...], expected: int
+) -> None:
+    uid = element(0x0002, STUDY_ROOT_FIND.encode() + b"\0")
+    request = command(uid, us(0x0100, 0x0020), us(0x0110, 7), *elements, us(0x0800, 0x0101))
+    with ScriptedPeer(server.port) as peer:
+        peer.associate(context(1, STUDY_ROOT_FIND))
+        peer.send(p_data(pdv(1, 3, request)))
+
+        status, answer = peer.receive_status()
+
+    assert (status, int.from_bytes(answer[0x0120], "little")) == (expected, 7)
