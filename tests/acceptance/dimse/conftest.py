@@ -1,23 +1,32 @@
 """One running gateway for every client of the matrix, with the sample studies in it and destinations registered."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 
+from pacs_gateway.dimse.negotiation import STUDY_ROOT_MOVE
 from tests.acceptance.dimse.clients import START
 from tests.acceptance.samples import SampleFile, sample_file
 from tests.support import dicomweb
 from tests.support.clients.client import Client
 from tests.support.orthanc import Orthanc, orthanc
+from tests.support.raw_caller import RawCaller
 from tests.support.raw_sender import RawSender
 from tests.support.running_gateway import ROOT, RunningGateway, running_gateway
+from tests.support.scripted_peer import element
 from tests.support.storescp import StoreScp, storescp
-from tests.support.synthetic_ct import data_set_of
+from tests.support.synthetic_ct import data_set_of, new_uid
 from tests.support.waiting import wait_until
 
 _INDEXED_DEADLINE_S = 30.0
+_KNOWN_DEADLINE_S = 10.0
+"""Five times the promise: 2 s."""
+_MOVE = 0x21
+UNKNOWN_DESTINATION = 0xA801
 STUDY = ("ct", "ct-pdf", "ct-seg", "ct-sr")
 """Folders of the samples that make one study: images, a document, a segmentation and a report."""
 
@@ -74,8 +83,22 @@ def caller(request: pytest.FixtureRequest, gateway: RunningGateway) -> Client:
 
 
 def register(gateway: RunningGateway, ae_title: str, port: int) -> None:
-    """Make somebody who listens on this machine a device with all rights."""
+    """Make somebody who listens on this machine a device with all rights, and wait until it is known as one."""
     gateway.must("device", "add", ae_title, "127.0.0.1", str(port), "--rights", "all")
+    wait_until(lambda: is_destination(gateway, ae_title), _KNOWN_DEADLINE_S, "the device to be known")
+
+
+def is_destination(gateway: RunningGateway, ae_title: str) -> bool:
+    """Return whether a move of nothing is not refused for want of the destination, by no listening process."""
+    nothing = Dataset()
+    nothing.QueryRetrieveLevel, nothing.StudyInstanceUID = "STUDY", new_uid()
+    with ExitStack() as stack:
+        # At once: a process that has one leaves the next to its sibling.
+        callers = [
+            stack.enter_context(RawCaller(gateway.dicom_port, STUDY_ROOT_MOVE)) for _ in gateway.children("dicom")
+        ]
+        answers = [caller.ask(_MOVE, nothing, element(0x600, ae_title.ljust(16).encode()))[-1] for caller in callers]
+    return UNKNOWN_DESTINATION not in {answer.status for answer in answers}
 
 
 def are_found(client: httpx.Client, files: list[SampleFile]) -> bool:

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_FIND, STUDY_ROOT_FIND, STUDY_ROOT_MOVE
+from tests.acceptance.dimse.conftest import UNKNOWN_DESTINATION
 from tests.support import dicomweb
 from tests.support.builders import Identity, encode, image
 from tests.support.clients import stock
@@ -21,7 +22,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.xdist_group("dimse-facilities")
 
 _FIND, _MOVE = 0x20, 0x21
-_UNKNOWN_DESTINATION = 0xA801
 _DEADLINE_S = 30.0
 _OF_ANOTHER = Identity(study=801, patient_id="B1")
 _OF_ONE = Identity(study=802, patient_id="A1")
@@ -155,4 +155,4 @@ def test_nothing_goes_to_a_destination_that_nobody_registered(gateway: RunningGa
     for destination in (b"NOBODY", b"DEST_B", b"dest_a", b"SENDER_A"):  # the last one has no address
         final = ask(gateway, STUDY_ROOT_MOVE, _MOVE, keys_of(_OF_ONE, "STUDY"), element(0x600, destination))[-1]
 
-        assert final.status == _UNKNOWN_DESTINATION, destination
+        assert final.status == UNKNOWN_DESTINATION, destination

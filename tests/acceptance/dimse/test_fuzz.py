@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from pacs_gateway.dimse.negotiation import STUDY_ROOT_MOVE
+from tests.acceptance.dimse.conftest import register
 from tests.support.builders import encode, image
 from tests.support.conversations import STORED, Conversation, conversations
 from tests.support.mutation import mutate, spoil_bytes
@@ -55,7 +56,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         running_gateway(folder / "gateway", {"PACS_AUTH": "off"}) as gateway,
         storescp(folder / "destination", ae_title=_DESTINATION) as destination,
     ):
-        gateway.must("device", "add", _DESTINATION, "127.0.0.1", str(destination.port))
+        register(gateway, _DESTINATION, destination.port)
         ds = image(STORED)
         with RawSender(
             gateway.dicom_port, sop_class_uid=ds.SOPClassUID, transfer_syntax_uid=ImplicitVRLittleEndian
@@ -111,7 +112,7 @@ def test_a_destination_that_answers_nonsense_ends_the_move_in_time(gateway: Runn
             return final.status, final.completed + final.failed + final.warning
 
     with called_peer(answer) as port:
-        gateway.must("device", "add", _NONSENSE, "127.0.0.1", str(port))
+        register(gateway, _NONSENSE, port)
         children = {child.pid: child.role for child in gateway.children()}
         with ThreadPoolExecutor(_N_CALLERS) as pool:
             endings = Counter(pool.map(ending, range(n_cases)))

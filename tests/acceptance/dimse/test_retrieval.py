@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.acceptance.dimse.clients import assert_same, knows, rows
-from tests.acceptance.dimse.conftest import STUDY, by_folder, read_folder
+from tests.acceptance.dimse.conftest import STUDY, UNKNOWN_DESTINATION, by_folder, read_folder
 from tests.acceptance.samples import SampleFile
 from tests.support.clients.client import SUCCESS, GetClient, MoveClient, Retrieved
 from tests.support.clients.dcmtk import Dcmtk
@@ -17,7 +17,6 @@ from tests.support.storescp import StoreScp
 
 pytestmark = pytest.mark.xdist_group("dimse-matrix")
 
-_UNKNOWN_DESTINATION = 0xA801
 _SOME_FAILED = 0xB000
 
 
@@ -78,7 +77,7 @@ def test_nothing_is_moved_to_somebody_unknown(caller: MoveClient, samples: list[
 
     moved = caller.move(keys, "NOBODY")
 
-    assert (moved.status, moved.completed) == (_UNKNOWN_DESTINATION, 0)
+    assert (moved.status, moved.completed) == (UNKNOWN_DESTINATION, 0)
 
 
 @pytest.mark.parametrize(
