@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from pynetdicom._globals import APPLICATION_CONTEXT_NAME
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse import _QueueItem
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, DimseServiceType
+from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
@@ -47,7 +47,7 @@ from pacs_gateway.dimse.store import StoreService
 from pacs_gateway.dimse.tls_socket import TlsSocket, finish_sending, peer_certificate
 from pacs_gateway.dimse.transport import GatewaySocket
 from pacs_gateway.dimse.wire import StopSignal
-from pacs_gateway.errors import GatewayError, InvalidMessageError
+from pacs_gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
@@ -226,14 +226,13 @@ class AcceptedAssociation(GatewayAssociation):
             return
         context = self.dul.assembler.contexts[context_id]
         exchange = Exchange(self, context_id, context, cast(Request, msg), self.device, self.address)
-        if msg.is_valid_request:
-            # What was cancelled before it was asked for is another, earlier request.
-            self.dimse.cancel_req = {}
-            self._exchange(service, exchange)
-        elif isinstance(msg, C_FIND | C_MOVE | C_GET) and msg.MessageID is not None:
-            service.fail(exchange, InvalidMessageError("the request lacks what it must have"))
-        else:
-            self.dul.fail(AbortReason.UNEXPECTED_PARAMETER)
+        if not msg.is_valid_request:
+            # Without what it must have, its message ID for one, it could not even be answered.
+            self.dul.fail(AbortReason.INVALID_PARAMETER)
+            return
+        # What was cancelled before it was asked for is another, earlier request.
+        self.dimse.cancel_req = {}
+        self._exchange(service, exchange)
 
     def _exchange(self, service: Service, exchange: Exchange) -> None:
         try:

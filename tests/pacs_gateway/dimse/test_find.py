@@ -561,18 +561,25 @@ def test_what_goes_between_two_pieces_is_left_out(database: Database) -> None:
     assert len(first) + len(rest) == 449
 
 
-@pytest.mark.parametrize(
-    ("elements", "expected"), [((us(0x0700, 0),), 0xA900), ((), 0xC000)], ids=["no-identifier", "no-priority"]
-)
-def test_a_request_that_lacks_something_is_answered(
-    server: FindServer, elements: tuple[bytes, ...], expected: int
-) -> None:
+def find_rq(*elements: bytes) -> bytes:
+    """Return a C-FIND-RQ without priority and data set."""
     uid = element(0x0002, STUDY_ROOT_FIND.encode() + b"\0")
-    request = command(uid, us(0x0100, 0x0020), us(0x0110, 7), *elements, us(0x0800, 0x0101))
+    return p_data(pdv(1, 3, command(uid, us(0x0100, 0x0020), *elements, us(0x0800, 0x0101))))
+
+
+def test_a_request_without_an_identifier_is_answered(server: FindServer) -> None:
     with ScriptedPeer(server.port) as peer:
         peer.associate(context(1, STUDY_ROOT_FIND))
-        peer.send(p_data(pdv(1, 3, request)))
+        peer.send(find_rq(us(0x0110, 7)))
 
         status, answer = peer.receive_status()
 
-    assert (status, int.from_bytes(answer[0x0120], "little")) == (expected, 7)
+    assert (status, int.from_bytes(answer[0x0120], "little")) == (0xA900, 7)
+
+
+def test_a_request_that_cannot_be_answered_ends_its_association(server: FindServer) -> None:
+    with ScriptedPeer(server.port) as peer:
+        peer.associate(context(1, STUDY_ROOT_FIND))
+        peer.send(find_rq())
+
+        assert peer.receive_pdu()[:1] == b"\x07"
