@@ -97,6 +97,10 @@ class BlockingDimse(DIMSEServiceProvider):
         if not message.decode_msg(primitive, self.assoc):
             return
         self.message = None
+        destination = message.command_set.get("MoveDestination")
+        if isinstance(destination, str):
+            # Spaces are what pads it (PS3.5 6.2); some devices write NULs, which pynetdicom does not read.
+            message.command_set.MoveDestination = destination.rstrip("\0 ")
         received = message.message_to_primitive()
         if isinstance(received, C_CANCEL):
             if len(self._cancels) < _MAX_CANCELS:

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
+from pacs_gateway.dimse.negotiation import STUDY_ROOT_MOVE
 from tests.acceptance.dimse.clients import assert_same, knows, rows
 from tests.acceptance.dimse.conftest import STUDY, UNKNOWN_DESTINATION, by_folder, read_folder
 from tests.acceptance.samples import SampleFile
 from tests.support.clients.client import SUCCESS, GetClient, MoveClient, Retrieved
 from tests.support.clients.dcmtk import Dcmtk
 from tests.support.orthanc import Orthanc
+from tests.support.raw_caller import RawCaller
 from tests.support.running_gateway import RunningGateway
+from tests.support.scripted_peer import element
 from tests.support.storescp import StoreScp
 
 pytestmark = pytest.mark.xdist_group("dimse-matrix")
@@ -78,6 +82,23 @@ def test_nothing_is_moved_to_somebody_unknown(caller: MoveClient, samples: list[
     moved = caller.move(keys, "NOBODY")
 
     assert (moved.status, moved.completed) == (UNKNOWN_DESTINATION, 0)
+
+
+@pytest.mark.parametrize("padding", [b" ", b"\0"], ids=["space", "NUL"])
+def test_padding_is_no_part_of_a_destination(
+    gateway: RunningGateway, samples: list[SampleFile], dcmtk_destination: StoreScp, padding: bytes
+) -> None:
+    """It is to be spaces (PS3.5 6.2); some devices write NULs, as they do for UIDs."""
+    dcmtk_destination.clear()
+    keys = Dataset()
+    keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", by_folder(samples, "mr")[0].study_uid
+    with RawCaller(gateway.dicom_port, STUDY_ROOT_MOVE) as caller:
+        title = dcmtk_destination.ae_title.encode().ljust(16, padding)
+
+        final = caller.ask(0x21, keys, element(0x600, title))[-1]
+
+    assert final.status == SUCCESS
+    assert dcmtk_destination.received().keys() == {file.sop_uid for file in by_folder(samples, "mr")}
 
 
 @pytest.mark.parametrize(
