@@ -8,6 +8,8 @@ References
 PS3.4 C.4.3 (C-GET), C.5.3 (negotiation)
 """
 
+from itertools import zip_longest
+
 from pacs_gateway.access.policy import Action
 from pacs_gateway.dimse.retrieval import Source, fail_retrieval
 from pacs_gateway.dimse.service import Exchange
@@ -24,10 +26,11 @@ class GetService:
     def serve(self, exchange: Exchange) -> None:
         """Send every instance the request names, and answer."""
         retrieval = self._source.begin(exchange, Action.READ)
-        for number, stored in enumerate(retrieval.instances):
+        for number, (stored, following) in enumerate(zip_longest(retrieval.instances, retrieval.instances[1:])):
             if retrieval.is_over:
                 break
-            retrieval.deliver(exchange.association, stored, message_id=number % _MOST_MESSAGE_IDS + 1)
+            message_id = number % _MOST_MESSAGE_IDS + 1
+            retrieval.deliver(exchange.association, stored, message_id=message_id, following=following)
         retrieval.finish()
 
     def fail(self, exchange: Exchange, error: Exception) -> None:

@@ -90,6 +90,7 @@ class MoveService:
                             waiting.popleft(),
                             message_id=association.next_message_id(),
                             originator=originator,
+                            following=waiting[0] if waiting else None,
                         )
             except GatewayError as error:
                 logger.warning("C-MOVE to %s failed: %s", remote.ae_title, error)

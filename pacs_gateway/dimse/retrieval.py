@@ -8,6 +8,7 @@ PS3.4 C.4.2 and C.4.3 (C-MOVE and C-GET), PS3.7 9.1.3 and 9.1.4
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import cast
 
@@ -24,7 +25,7 @@ from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.identifier import Identifier
 from pacs_gateway.dimse.information_model import MODELS
 from pacs_gateway.dimse.planning import choose_context
-from pacs_gateway.dimse.sending import Originator, Outgoing, Priority, store
+from pacs_gateway.dimse.sending import Originator, Outgoing, Priority, read_first, store
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import StoreStatus, query_failure
 from pacs_gateway.dimse.suboperations import MOST_SUBOPERATIONS, RetrieveStatus, SubOperations
@@ -87,6 +88,8 @@ class Retrieval:
         self._source = source
         self._priority = Priority(cast(C_MOVE | C_GET, exchange.request).Priority or Priority.MEDIUM)
         self._problem = ""
+        self._ahead: tuple[int, str, Iterator[bytes]] | None = None
+        """Instance, transfer syntax and pieces of what was read while something else was sent."""
         self._began_at = self._told_at = monotonic()
 
     @property
@@ -101,16 +104,18 @@ class Retrieval:
         *,
         message_id: int,
         originator: Originator | None = None,
+        following: StoredInstance | None = None,
     ) -> None:
         """Carry out one sub-operation when its turn has come, count it and tell the requester.
 
-        Whatever goes wrong is counted; whether the association has outlived it is for the caller to see.
+        `following` is read while this one's answer is waited for. Whatever goes wrong is counted; whether the
+        association has outlived it is for the caller to see.
         """
         with self._source.turns.turn(self._priority, self._look) as has_turn:
             if not has_turn:
                 return
             try:
-                status = self._send(association, stored, message_id, originator)
+                status = self._send(association, stored, following, message_id=message_id, originator=originator)
             except _StoppedError:
                 return
             except Exception as error:  # the boundary of one sub-operation
@@ -154,27 +159,47 @@ class Retrieval:
         )
 
     def _send(
-        self, association: GatewayAssociation, stored: StoredInstance, message_id: int, originator: Originator | None
+        self,
+        association: GatewayAssociation,
+        stored: StoredInstance,
+        following: StoredInstance | None,
+        *,
+        message_id: int,
+        originator: Originator | None,
     ) -> int:
         context_id = choose_context(association.contexts, stored.sop_class_uid, egress.forms(stored))
         if context_id is None:
             self._problem = self._problem or "the receiver takes no such object, or not in this form"
             return StoreStatus.SOP_CLASS_NOT_SUPPORTED
-        syntax = association.contexts[context_id].transfer_syntax
-        pieces = egress.data_set(self._source.retrieve, stored, syntax).pieces
-        if association is not self._exchange.association:
-            pieces = self._watched(pieces)
-        status = store(
-            association,
-            context_id,
-            Outgoing(stored.sop_class_uid, stored.sop_uid, pieces),
-            message_id=message_id,
-            priority=self._priority,
-            originator=originator,
-        )
+        pieces = self._pieces(association, association.contexts[context_id].transfer_syntax, stored)
+        outgoing = Outgoing(stored.sop_class_uid, stored.sop_uid, pieces, self._priority, originator)
+        meanwhile = partial(self._read_ahead, association, following)
+        status = store(association, context_id, outgoing, message_id=message_id, meanwhile=meanwhile)
         if status != StoreStatus.SUCCESS:
             self._problem = self._problem or f"the receiver answered 0x{status:04X}"
         return status
+
+    def _pieces(self, association: GatewayAssociation, syntax: str, stored: StoredInstance) -> Iterator[bytes]:
+        """Return the data set to send, from what was read ahead if it is that."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[:2] == (stored.id, syntax):
+            return ahead[2]
+        pieces = egress.data_set(self._source.retrieve, stored, syntax).pieces
+        return pieces if association is self._exchange.association else self._watched(pieces)
+
+    def _read_ahead(self, association: GatewayAssociation, stored: StoredInstance | None) -> None:
+        if stored is None:
+            return
+        context_id = choose_context(association.contexts, stored.sop_class_uid, egress.forms(stored))
+        if context_id is None:
+            return
+        syntax = association.contexts[context_id].transfer_syntax
+        try:
+            pieces = read_first(self._pieces(association, syntax, stored))
+        except (GatewayError, _StoppedError):
+            # Its own sub-operation will meet the same, or nothing any more.
+            return
+        self._ahead = (stored.id, syntax, pieces)
 
     def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yield `pieces` to somebody else than the requester, who may cancel meanwhile."""

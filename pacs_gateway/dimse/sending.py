@@ -10,7 +10,7 @@ PS3.7 9.1.1 and 9.3.1 (C-STORE), PS3.8 9.3.5 and Annex E (P-DATA-TF)
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
@@ -37,6 +37,14 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Originator:
+    """Whose C-MOVE an object is sent for (PS3.7 9.1.1.1)."""
+
+    ae_title: str
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """An object to send."""
 
@@ -44,14 +52,9 @@ class Outgoing:
     sop_instance_uid: str
     data_set: Iterable[bytes]
     """In pieces, encoded in the transfer syntax of the context it goes under."""
-
-
-@dataclass(frozen=True, slots=True)
-class Originator:
-    """Whose C-MOVE an object is sent for (PS3.7 9.1.1.1)."""
-
-    ae_title: str
-    message_id: int
+    priority: Priority = Priority.MEDIUM
+    originator: Originator | None = None
+    """Whose C-MOVE it is sent for, if anybody's."""
 
 
 def store(
@@ -60,10 +63,14 @@ def store(
     outgoing: Outgoing,
     *,
     message_id: int,
-    priority: Priority = Priority.MEDIUM,
-    originator: Originator | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> int:
     """Send an object and return the status it is answered with.
+
+    Parameters
+    ----------
+    meanwhile
+        What to do while the peer makes up its mind.
 
     Raises
     ------
@@ -77,13 +84,13 @@ def store(
         Field.AFFECTED_SOP_CLASS_UID: outgoing.sop_class_uid,
         Field.COMMAND_FIELD: C_STORE_RQ,
         Field.MESSAGE_ID: message_id,
-        Field.PRIORITY: priority,
+        Field.PRIORITY: outgoing.priority,
         Field.AFFECTED_SOP_INSTANCE_UID: outgoing.sop_instance_uid,
     }
-    if originator is not None:
-        elements[Field.MOVE_ORIGINATOR_AE_TITLE] = originator.ae_title
-        elements[Field.MOVE_ORIGINATOR_MESSAGE_ID] = originator.message_id
-    pieces = _read_first(outgoing.data_set)
+    if outgoing.originator is not None:
+        elements[Field.MOVE_ORIGINATOR_AE_TITLE] = outgoing.originator.ae_title
+        elements[Field.MOVE_ORIGINATOR_MESSAGE_ID] = outgoing.originator.message_id
+    pieces = read_first(outgoing.data_set)
     begin(association, Call(C_STORE_RQ, message_id))
     max_length = association.dul.assembler.peer_max_length
     command = encode_command(elements, has_data_set=True)
@@ -95,6 +102,7 @@ def store(
     except BaseException:
         association.abort()
         raise
+    meanwhile()
     return await_response(association).status
 
 
@@ -138,8 +146,8 @@ def _even(pieces: Iterable[bytes]) -> Iterator[tuple[memoryview, bool]]:
     yield memoryview(held), True
 
 
-def _read_first(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Read the first few MiB of `pieces` now, and return all of them."""
+def read_first(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Read the first few MiB of `pieces` now, and return all of them; doing it twice costs nothing."""
     rest = iter(pieces)
     first, n_bytes = [], 0
     for piece in rest:

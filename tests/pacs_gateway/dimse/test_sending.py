@@ -118,14 +118,8 @@ def test_the_request_says_priority_and_whose_move_it_is() -> None:
         peer.release()
 
     with called_peer(script) as port, associate(remote(port), [CT], CONFIG) as association:
-        status = store(
-            association,
-            1,
-            Outgoing(CT_IMAGE, "1.2.3", [b"12"]),
-            message_id=77,
-            priority=Priority.LOW,
-            originator=Originator("ASKER", 513),
-        )
+        outgoing = Outgoing(CT_IMAGE, "1.2.3", [b"12"], Priority.LOW, Originator("ASKER", 513))
+        status = store(association, 1, outgoing, message_id=77)
 
     assert status == 0xB000
     (request,) = requests
