@@ -6,7 +6,7 @@ import typer
 
 from pacs_gateway.access import Access, Device
 from pacs_gateway.config import GatewayConfig
-from pacs_gateway.dimse.destination import remote_of
+from pacs_gateway.dimse.scu.destination import remote_of
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.peers.dicom_peer import DicomPeer
 

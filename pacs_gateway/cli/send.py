@@ -17,7 +17,7 @@ from pacs_gateway.cli.context import opened_gateway
 from pacs_gateway.cli.facts import Fact, Facts, print_json
 from pacs_gateway.cli.on_record import put_on_record
 from pacs_gateway.cli.peer import AsJson, Peer, calling_title, find_device, peer_of
-from pacs_gateway.dimse.asked_commitment import request_commitment
+from pacs_gateway.dimse.commitment.asked import request_commitment
 from pacs_gateway.domain.commitment import Reference
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.uids import check_uid

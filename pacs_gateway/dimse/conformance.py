@@ -12,8 +12,8 @@ from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from pacs_gateway.access.device_settings import DEFAULT_IDLE_S, DEFAULT_MAX_MATCHES
 from pacs_gateway.archive.commitment import PATIENCE, SECOND
-from pacs_gateway.dimse.commitment import SOON_S
-from pacs_gateway.dimse.commitment_message import MAX_REFERENCES
+from pacs_gateway.dimse.commitment.message import MAX_REFERENCES
+from pacs_gateway.dimse.commitment.service import SOON_S
 from pacs_gateway.dimse.config import DimseConfig
 from pacs_gateway.dimse.negotiation import (
     MESSAGE_SYNTAXES,
@@ -22,8 +22,8 @@ from pacs_gateway.dimse.negotiation import (
     STORED_SYNTAXES,
     Offer,
 )
+from pacs_gateway.dimse.query.suboperations import RetrieveStatus
 from pacs_gateway.dimse.status import NormalizedStatus, QueryStatus, StoreStatus
-from pacs_gateway.dimse.suboperations import RetrieveStatus
 from pacs_gateway.dimse.tls import TLS_1_2_SUITES
 from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute, ItemAttribute, Matching
 from pacs_gateway.domain.character_set import WHOLE_SETS

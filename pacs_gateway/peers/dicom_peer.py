@@ -18,13 +18,13 @@ from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dimse.command import C_FIND_RQ, Field
 from pacs_gateway.dimse.config import DimseConfig
-from pacs_gateway.dimse.data_set import ENCODED_VRS, DataSetEncoder
-from pacs_gateway.dimse.identifier import Identifier, vr_of
-from pacs_gateway.dimse.information_model import QUERY_RETRIEVE_LEVEL
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, PATIENT_ROOT_FIND, STUDY_ROOT_FIND, VERIFICATION
-from pacs_gateway.dimse.planning import Batch, choose_context, plan
-from pacs_gateway.dimse.requestor import Proposal, Remote, RequestedAssociation, associate
-from pacs_gateway.dimse.sending import Outgoing, store
+from pacs_gateway.dimse.query.data_set import ENCODED_VRS, DataSetEncoder
+from pacs_gateway.dimse.query.identifier import Identifier, vr_of
+from pacs_gateway.dimse.query.information_model import QUERY_RETRIEVE_LEVEL
+from pacs_gateway.dimse.scu.planning import Batch, choose_context, plan
+from pacs_gateway.dimse.scu.requestor import Proposal, Remote, RequestedAssociation, associate
+from pacs_gateway.dimse.scu.sending import Outgoing, store
 from pacs_gateway.dimse.status import StoreStatus
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level

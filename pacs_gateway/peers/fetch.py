@@ -23,7 +23,7 @@ from pacs_gateway.dimse.negotiation import (
     STUDY_ROOT_MOVE,
     is_storage_class,
 )
-from pacs_gateway.dimse.requestor import MAX_CONTEXTS, Proposal, RequestedAssociation, associate
+from pacs_gateway.dimse.scu.requestor import MAX_CONTEXTS, Proposal, RequestedAssociation, associate
 from pacs_gateway.dimse.store import StoreService
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.errors import NotFoundError, RefusedError

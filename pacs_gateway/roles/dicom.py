@@ -8,15 +8,15 @@ from collections.abc import Collection, Sequence
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION, N_EVENT_REPORT
 
 from pacs_gateway.config import GatewayConfig
-from pacs_gateway.dimse.asked_commitment import CommitmentReportService
-from pacs_gateway.dimse.commitment import CommitmentService
-from pacs_gateway.dimse.find import FindService
-from pacs_gateway.dimse.get import GetService
-from pacs_gateway.dimse.move import MoveService
-from pacs_gateway.dimse.retrieval import Source
+from pacs_gateway.dimse.commitment.asked import CommitmentReportService
+from pacs_gateway.dimse.commitment.service import CommitmentService
+from pacs_gateway.dimse.query.find import FindService
+from pacs_gateway.dimse.query.get import GetService
+from pacs_gateway.dimse.query.move import MoveService
+from pacs_gateway.dimse.query.retrieval import Source
+from pacs_gateway.dimse.query.turns import Turns
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.dimse.service import Services
-from pacs_gateway.dimse.turns import Turns
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.roles.certificate_watch import watch_certificates
 

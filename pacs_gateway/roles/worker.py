@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from pacs_gateway.archive.commitment import COMMITMENT_REPORT
 from pacs_gateway.config import GatewayConfig
-from pacs_gateway.dimse.commitment_report import CommitmentReporter
+from pacs_gateway.dimse.commitment.report import CommitmentReporter
 from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pacs_gateway.dimse.asked_commitment import request_commitment
+from pacs_gateway.dimse.commitment.asked import request_commitment
 from pacs_gateway.domain.commitment import FailureReason, Reference
 from pacs_gateway.gateway import open_gateway
 from tests.support.gateways import gateway_config
