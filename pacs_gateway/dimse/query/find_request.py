@@ -184,8 +184,14 @@ def _offset(identifier: Identifier) -> int | None:
 
 
 def _check_hierarchy(query: Query, model: InformationModel) -> None:
-    """Check that every level above is pinned down by a single value of its unique key (PS3.4 C.4.1.2.1)."""
+    """Check that every level above is pinned down by a single value of its unique key (PS3.4 C.4.1.2.1).
+
+    The patient's is not demanded (decision 0019): who looks for a name in the Patient Root model leaves it out, and
+    what is below has a key of its own.
+    """
     for level in model.above(query.level):
+        if level is Level.PATIENT:
+            continue
         condition = query.conditions.get(level.unique_key)
         if not isinstance(condition, OneOf) or len(condition.values) != 1:
             attribute = BY_KEYWORD[level.unique_key]

@@ -44,13 +44,15 @@ def unique_keys(identifier: Identifier, model: InformationModel, *, is_relationa
         attribute = BY_KEYWORD[one.unique_key]
         element = identifier.elements.get(attribute.tag)
         is_lowest = one is level
-        if is_relational and not is_lowest and (element is None or not element.value.strip(b"\0 ")):
+        # The patient's is not demanded (decision 0019): a study's UID says all.
+        is_optional = not is_lowest and (is_relational or one is Level.PATIENT)
+        if is_optional and (element is None or not element.value.strip(b"\0 ")):
             continue
         if element is None:
             raise UnfitQueryError(f"{attribute.keyword} is missing", tag=attribute.tag)
         if one is Level.PATIENT:
             values = _patient_id(element, known_charset)
-            is_fit = bool(values and (values[0] or not is_lowest))
+            is_fit = bool(values and values[0])
         else:
             values = _uids(element)
             is_fit = bool(values) and (is_lowest or is_relational or len(values) == 1)
@@ -61,10 +63,7 @@ def unique_keys(identifier: Identifier, model: InformationModel, *, is_relationa
 
 
 def _patient_id(element: RawElement, charset: CharacterSet) -> tuple[str, ...]:
-    """Return a Patient ID; nothing where it is a list or a pattern.
-
-    It may be empty: that is what C-FIND answers for a patient without one, so it is taken back for what is below.
-    """
+    """Return a Patient ID; nothing where it is a list or a pattern."""
     text = charset.decode(element.value).strip("\0 ")
     return () if any(char in text for char in "\\*?") else (text,)
 

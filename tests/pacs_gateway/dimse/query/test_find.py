@@ -97,6 +97,7 @@ def know(server: FindServer, *devices: DeviceEntry) -> None:
     [
         (PATIENT_ROOT_FIND, "PATIENT", {"PatientName": "*tran*"}, 4),
         (PATIENT_ROOT_FIND, "STUDY", {"PatientID": "BN1"}, 1),
+        (PATIENT_ROOT_FIND, "STUDY", {"StudyInstanceUID": uid(1)}, 1),
         (PATIENT_ROOT_FIND, "SERIES", {"PatientID": "BN1", "StudyInstanceUID": uid(1)}, 2),
         (
             PATIENT_ROOT_FIND,
@@ -236,8 +237,6 @@ def test_procedure_codes_are_found_at_study_level(server: FindServer) -> None:
 @pytest.mark.parametrize(
     ("model", "level", "keys", "tag"),
     [
-        (PATIENT_ROOT_FIND, "STUDY", {}, 0x00100020),
-        (PATIENT_ROOT_FIND, "STUDY", {"PatientID": "BN*"}, 0x00100020),
         (PATIENT_ROOT_FIND, "SERIES", {"PatientID": "BN1"}, 0x0020000D),
         (STUDY_ROOT_FIND, "SERIES", {"StudyInstanceUID": [uid(1), uid(2)]}, 0x0020000D),
         (STUDY_ROOT_FIND, "IMAGE", {"StudyInstanceUID": uid(1)}, 0x0020000E),
