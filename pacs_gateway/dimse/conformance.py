@@ -55,11 +55,12 @@ _HOURS = PATIENCE // SECOND // 3600
 
 _MATCHING_RULES = """\
 Every key also matches universally. In the Study Root model patient attributes are keys of the study level. Unless
-relational queries are negotiated, the UIDs of the levels above are needed as single values; Patient ID is not.
-Names match without regard to accents, case and component borders; accents in the key put the names that share them first. Other text is
-matched case-sensitively, unless the device has `--ignore-case`. A sequence of keys has at most one item, whose keys one
-item of the object must meet. Keys that are not in these tables are returned empty, with status FF01H. Retrieve AE Title
-is returned always, Instance Availability when asked for: ONLINE, or UNAVAILABLE where only a silent node has the bytes.
+relational queries are negotiated, the UIDs of the levels above are needed as single values; Patient ID is not. Names
+match without regard to accents, case and component borders; accents in the key put the names that share them first.
+Other text is matched case-sensitively, unless the device has `--ignore-case`. A sequence of keys has at most one item,
+whose keys one item of the object must meet. Keys that are not in these tables are returned empty, with status FF01H.
+Retrieve AE Title is returned always, Instance Availability when asked for: ONLINE, or UNAVAILABLE where only a silent
+node has the bytes.
 
 Combined, a range of dates and one of the times that belong to them are one span, from the first moment to the last.
 With timezone adjustment and a Timezone Offset From UTC in the request, ranges of dates, and of times combined with

@@ -115,7 +115,9 @@ def _spoil_element(elements: list[bytes], rng: random.Random) -> None:
             value = rng.choice(_VALUES)
             elements[at] = _HEADER.pack(group, number, len(value)) + value
         case 3:
-            elements[at] = _HEADER.pack(group, number, rng.choice((0, 1, length + 1, 0xFFFFFFFF))) + value
+            elements[at] = (
+                _HEADER.pack(group, number, rng.choice((0, 1, (length + 1) & 0xFFFFFFFF, 0xFFFFFFFF))) + value
+            )
         case 4:
             elements[at] = _HEADER.pack(rng.choice((0, 2, 8, 0x10, 0x7FE0)), rng.randrange(0x1100), length) + value
         case 5:
