@@ -20,7 +20,8 @@ def inflated(source: Source, start: int) -> Iterator[bytes]:
     try:
         while not inflater.eof and (chunk := source[position : position + _CHUNK_BYTES]):
             position += len(chunk)
-            while chunk:
+            # What is left behind the end of the stream (a padding byte) would be left for ever.
+            while chunk and not inflater.eof:
                 piece = inflater.decompress(chunk, _CHUNK_BYTES)
                 chunk = inflater.unconsumed_tail
                 n_bytes += len(piece)
