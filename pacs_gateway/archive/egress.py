@@ -8,7 +8,6 @@ in little memory.
 import io
 import math
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ from typing import BinaryIO, Self, cast
 
 from pydicom.dataset import Dataset
 
+from pacs_gateway.archive.inflate import inflate
 from pacs_gateway.archive.metadata import read_elements
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.scan import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA
@@ -81,7 +81,7 @@ def data_set(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: 
         return Payload(retrieve.stream(instance, instance.dataset_offset), length)
     if instance.transfer_syntax_uid not in DEFLATED:
         return _recoded(retrieve, instance, implicit=implicit)
-    inflated = _inflate(retrieve.stream(instance, instance.dataset_offset))
+    inflated = inflate(retrieve.stream(instance, instance.dataset_offset))
     return Payload(_without_vr(inflated) if implicit else inflated)
 
 
@@ -260,18 +260,6 @@ class _Stream(io.BufferedIOBase):
             self._start = self._position
             length -= len(piece)
             yield piece
-
-
-def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield an inflated data set (PS3.5 A.5); how far it may grow was checked when it came in."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        for piece in pieces:
-            while piece and not inflater.eof:
-                yield inflater.decompress(piece, _SWAP_BYTES)
-                piece = inflater.unconsumed_tail
-    except zlib.error as error:
-        raise InvalidInstanceError("the data set is not deflated") from error
 
 
 def _aligned(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
