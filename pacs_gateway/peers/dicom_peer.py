@@ -18,9 +18,8 @@ from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dimse.command import C_FIND_RQ, Field
 from pacs_gateway.dimse.config import DimseConfig
+from pacs_gateway.dimse.data_set import ENCODED_VRS, DataSetEncoder
 from pacs_gateway.dimse.negotiation import MESSAGE_SYNTAXES, PATIENT_ROOT_FIND, STUDY_ROOT_FIND, VERIFICATION
-from pacs_gateway.dimse.query.data_set import ENCODED_VRS, DataSetEncoder
-from pacs_gateway.dimse.query.identifier import Identifier, vr_of
 from pacs_gateway.dimse.query.information_model import QUERY_RETRIEVE_LEVEL
 from pacs_gateway.dimse.scu.planning import Batch, choose_context, plan
 from pacs_gateway.dimse.scu.requestor import Proposal, Remote, RequestedAssociation, associate
@@ -28,6 +27,7 @@ from pacs_gateway.dimse.scu.sending import Outgoing, store
 from pacs_gateway.dimse.status import StoreStatus
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.raw_data_set import RawDataSet, vr_of
 from pacs_gateway.errors import GatewayError, RefusedError
 
 _SUCCESS = 0x0000
@@ -153,7 +153,7 @@ def decode_match(encoded: bytes, transfer_syntax: str, charset: str) -> Found:
     InvalidQueryError
         It is no identifier.
     """
-    identifier = Identifier.parse(encoded, transfer_syntax)
+    identifier = RawDataSet.parse(encoded, transfer_syntax)
     texts = CharacterSet(identifier.code(_SPECIFIC_CHARACTER_SET) or charset)
     found: dict[str, str] = {}
     for tag, element in identifier.elements.items():

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from pacs_gateway.dimse.data_set import DataSetEncoder
 from pacs_gateway.domain.commitment import CommitmentRequest, CommitmentResult, Failure, Reference
 from pacs_gateway.domain.uids import is_uid
 from pacs_gateway.errors import CapacityError, InvalidMessageError
@@ -80,8 +81,9 @@ def decode_result(encoded: bytes, transfer_syntax_uid: str) -> CommitmentResult:
 
 def encode_request(request: CommitmentRequest, transfer_syntax_uid: str) -> bytes:
     """Return the Action Information of a request."""
-    encoder = _Encoder(_Syntax.of(transfer_syntax_uid))
-    return encoder.uid(_TRANSACTION_UID, request.transaction_uid) + encoder.references(request.references)
+    encoder = DataSetEncoder(transfer_syntax_uid)
+    uid = encoder.text(_TRANSACTION_UID, "UI", request.transaction_uid)
+    return uid + _references(encoder, request.references)
 
 
 def encode_result(result: CommitmentResult, transfer_syntax_uid: str, *, retrieve_ae_title: str) -> bytes:
@@ -92,13 +94,13 @@ def encode_result(result: CommitmentResult, transfer_syntax_uid: str, *, retriev
     retrieve_ae_title
         Where what is committed to can be retrieved.
     """
-    encoder = _Encoder(_Syntax.of(transfer_syntax_uid))
-    encoded = encoder.element(_RETRIEVE_AE_TITLE, b"AE", retrieve_ae_title.encode("ascii"), b" ")
-    encoded += encoder.uid(_TRANSACTION_UID, result.transaction_uid)
+    encoder = DataSetEncoder(transfer_syntax_uid)
+    encoded = encoder.text(_RETRIEVE_AE_TITLE, "AE", retrieve_ae_title)
+    encoded += encoder.text(_TRANSACTION_UID, "UI", result.transaction_uid)
     if result.failed:
-        encoded += encoder.failures(result.failed)
+        encoded += _failures(encoder, result.failed)
     if result.committed:
-        encoded += encoder.references(result.committed)
+        encoded += _references(encoder, result.committed)
     return encoded
 
 
@@ -209,46 +211,22 @@ class _Decoder:
         return int(reason)
 
 
-class _Encoder:
-    """Writes elements."""
+def _references(encoder: DataSetEncoder, references: Iterable[Reference]) -> bytes:
+    """Return the Referenced SOP Sequence."""
+    return encoder.sequence(_REFERENCED, (_reference(encoder, one) for one in references))
 
-    def __init__(self, syntax: _Syntax) -> None:
-        self._is_implicit = syntax.is_implicit
-        self._tag = struct.Struct(f"{syntax.order}HH").pack
-        self._number = struct.Struct(f"{syntax.order}H").pack
-        self._long_number = struct.Struct(f"{syntax.order}L").pack
 
-    def element(self, tag: int, vr: bytes, value: bytes, padding: bytes = b"\0") -> bytes:
-        """Return one element."""
-        value += padding * (len(value) % 2)
-        head = self._tag(tag >> 16, tag & 0xFFFF)
-        if self._is_implicit or tag == _ITEM:
-            head += self._long_number(len(value))
-        elif vr in _LONG_VRS:
-            head += vr + bytes(2) + self._long_number(len(value))
-        else:
-            head += vr + self._number(len(value))
-        return head + value
+def _failures(encoder: DataSetEncoder, failures: Iterable[Failure]) -> bytes:
+    """Return the Failed SOP Sequence."""
+    items = (
+        _reference(encoder, one.reference) + encoder.text(_FAILURE_REASON, "US", str(one.reason)) for one in failures
+    )
+    return encoder.sequence(_FAILED, items)
 
-    def uid(self, tag: int, value: str) -> bytes:
-        """Return an element that holds a UID."""
-        return self.element(tag, b"UI", value.encode("ascii"))
 
-    def references(self, references: Iterable[Reference]) -> bytes:
-        """Return the Referenced SOP Sequence."""
-        items = (self.element(_ITEM, b"", self._reference(one)) for one in references)
-        return self.element(_REFERENCED, b"SQ", b"".join(items))
-
-    def failures(self, failures: Iterable[Failure]) -> bytes:
-        """Return the Failed SOP Sequence."""
-        items = (
-            self._reference(one.reference) + self.element(_FAILURE_REASON, b"US", self._number(one.reason))
-            for one in failures
-        )
-        return self.element(_FAILED, b"SQ", b"".join(self.element(_ITEM, b"", item) for item in items))
-
-    def _reference(self, reference: Reference) -> bytes:
-        return self.uid(_SOP_CLASS_UID, reference.sop_class_uid) + self.uid(_SOP_INSTANCE_UID, reference.sop_uid)
+def _reference(encoder: DataSetEncoder, reference: Reference) -> bytes:
+    sop_class = encoder.text(_SOP_CLASS_UID, "UI", reference.sop_class_uid)
+    return sop_class + encoder.text(_SOP_INSTANCE_UID, "UI", reference.sop_uid)
 
 
 def _uid(value: bytes) -> str:

@@ -2,7 +2,7 @@
 
 A request is kept before it is answered. When its outcome is known soon, and the association is still there, the
 report goes out on it, between other messages; whatever comes in between, a worker reports on an association of its
-own (`commitment_report.py`).
+own (`report.py`).
 
 References
 ----------

@@ -18,12 +18,12 @@ from pacs_gateway.dimse.caller import caller_of
 from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.query.find_answer import AnswerWriter
 from pacs_gateway.dimse.query.find_request import FindRequest, Options
-from pacs_gateway.dimse.query.identifier import Identifier
 from pacs_gateway.dimse.query.information_model import MODELS
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import QueryStatus, query_failure
 from pacs_gateway.domain.attributes import Attribute
 from pacs_gateway.domain.query import Query
+from pacs_gateway.domain.raw_data_set import RawDataSet
 
 # Answers that leave together: a few milliseconds of work between two looks at whether anybody still wants them.
 _AT_ONCE = 25
@@ -101,7 +101,7 @@ class FindService:
 def _read(exchange: Exchange) -> FindRequest:
     context, device = exchange.context, exchange.device
     encoded = cast(BytesIO, cast(C_FIND, exchange.request).Identifier).getvalue()
-    identifier = Identifier.parse(encoded, context.transfer_syntax)
+    identifier = RawDataSet.parse(encoded, context.transfer_syntax)
     options = Options.agreed(context.extended, ignores_case=device.ignores_case, charset=device.charset)
     return FindRequest.read(identifier, MODELS[context.abstract_syntax], options)
 

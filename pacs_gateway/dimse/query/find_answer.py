@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from pacs_gateway.archive.search import Match
-from pacs_gateway.dimse.query.data_set import ENCODED_VRS, DataSetEncoder, fitted
+from pacs_gateway.dimse.data_set import ENCODED_VRS, DataSetEncoder, fitted
 from pacs_gateway.dimse.query.find_request import (
     INSTANCE_AVAILABILITY,
     RETRIEVE_AE_TITLE,

@@ -8,13 +8,13 @@ PS3.4 C.4.1.1.3 (identifiers), C.4.1.2 and C.4.1.3 (hierarchical and relational 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pacs_gateway.dimse.query.data_set import ENCODED_VRS
-from pacs_gateway.dimse.query.identifier import Identifier, RawElement
+from pacs_gateway.dimse.data_set import ENCODED_VRS
 from pacs_gateway.dimse.query.information_model import QUERY_RETRIEVE_LEVEL, InformationModel
 from pacs_gateway.domain.attributes import BY_KEYWORD, BY_TAG, FIELD_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import OneOf, Query
+from pacs_gateway.domain.raw_data_set import RawDataSet, RawElement
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF
 from pacs_gateway.errors import InvalidQueryError, UnfitQueryError
 
@@ -79,7 +79,7 @@ class FindRequest:
         return any(isinstance(self.query.conditions.get(keyword), OneOf) for keyword in _NARROWING)
 
     @classmethod
-    def read(cls, identifier: Identifier, model: InformationModel, options: Options) -> "FindRequest":
+    def read(cls, identifier: RawDataSet, model: InformationModel, options: Options) -> "FindRequest":
         """Return what `identifier` asks for.
 
         Raises
@@ -126,7 +126,7 @@ class _Keys:
     is_served_whole: bool
 
     @classmethod
-    def sorted_out(cls, identifier: Identifier, level: Level, charset: CharacterSet) -> "_Keys":
+    def sorted_out(cls, identifier: RawDataSet, level: Level, charset: CharacterSet) -> "_Keys":
         levels = {level, *level.parents}
         texts: dict[str, str] = {}
         attributes: list[Attribute] = []
@@ -175,7 +175,7 @@ def _text(element: RawElement, vr: str, charset: CharacterSet) -> str:
     return element.value.decode("latin-1").strip("\0 ")
 
 
-def _offset(identifier: Identifier) -> int | None:
+def _offset(identifier: RawDataSet) -> int | None:
     """Return the minutes east of UTC in which the keys are meant, None where they say nothing of it."""
     text = identifier.code(TIMEZONE_OFFSET)
     if text and text not in OFFSETS:

@@ -22,7 +22,6 @@ from pacs_gateway.dimse.association import GatewayAssociation
 from pacs_gateway.dimse.caller import caller_of
 from pacs_gateway.dimse.command import Field
 from pacs_gateway.dimse.fault import log_fault
-from pacs_gateway.dimse.query.identifier import Identifier
 from pacs_gateway.dimse.query.information_model import MODELS
 from pacs_gateway.dimse.query.suboperations import MOST_SUBOPERATIONS, RetrieveStatus, SubOperations
 from pacs_gateway.dimse.query.turns import Turns
@@ -31,6 +30,7 @@ from pacs_gateway.dimse.scu.planning import choose_context
 from pacs_gateway.dimse.scu.sending import Originator, Outgoing, Priority, read_first, store
 from pacs_gateway.dimse.service import Exchange
 from pacs_gateway.dimse.status import StoreStatus, query_failure
+from pacs_gateway.domain.raw_data_set import RawDataSet
 from pacs_gateway.errors import CapacityError, GatewayError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Source:
         request = cast(C_MOVE | C_GET, exchange.request)
         identifier = request.Identifier.getvalue() if request.Identifier else b""
         keys = unique_keys(
-            Identifier.parse(identifier, exchange.context.transfer_syntax),
+            RawDataSet.parse(identifier, exchange.context.transfer_syntax),
             MODELS[exchange.context.abstract_syntax],
             is_relational=exchange.context.extended[:1] == b"\1",
             charset=exchange.device.charset,

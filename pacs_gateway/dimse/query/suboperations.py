@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from pacs_gateway.dimse.command import Field
-from pacs_gateway.dimse.query.data_set import DataSetEncoder
+from pacs_gateway.dimse.data_set import DataSetEncoder
 
 MOST_SUBOPERATIONS = 0xFFFF
 """Their counts are unsigned shorts (PS3.7 E.1)."""

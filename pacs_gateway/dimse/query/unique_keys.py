@@ -7,11 +7,11 @@ PS3.4 C.4.2.2 and C.4.3.2 (unique keys of C-MOVE and C-GET), C.5.2.1 and C.5.3.1
 
 from collections.abc import Mapping
 
-from pacs_gateway.dimse.query.identifier import Identifier, RawElement
 from pacs_gateway.dimse.query.information_model import QUERY_RETRIEVE_LEVEL, InformationModel
 from pacs_gateway.domain.attributes import BY_KEYWORD
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.raw_data_set import RawDataSet, RawElement
 from pacs_gateway.domain.uids import is_uid
 from pacs_gateway.errors import UnfitQueryError
 
@@ -22,7 +22,7 @@ UniqueKeys = Mapping[Level, tuple[str, ...]]
 """Values by level: meant is what has one of them at every level."""
 
 
-def unique_keys(identifier: Identifier, model: InformationModel, *, is_relational: bool, charset: str) -> UniqueKeys:
+def unique_keys(identifier: RawDataSet, model: InformationModel, *, is_relational: bool, charset: str) -> UniqueKeys:
     """Return the unique keys in `identifier`; what else is in it does not count.
 
     Parameters

@@ -6,10 +6,10 @@ import pytest
 from pydicom.datadict import tag_for_keyword
 
 from pacs_gateway.dimse.negotiation import PATIENT_ROOT_MOVE, PATIENT_STUDY_ONLY_MOVE, STUDY_ROOT_GET
-from pacs_gateway.dimse.query.identifier import Identifier, RawElement
 from pacs_gateway.dimse.query.information_model import MODELS
 from pacs_gateway.dimse.query.unique_keys import UniqueKeys, unique_keys
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.raw_data_set import RawDataSet, RawElement
 from pacs_gateway.errors import UnfitQueryError
 
 Key = str | bytes | Sequence[str]
@@ -27,7 +27,7 @@ def read_keys(model: str, keys: Mapping[str, Key], *, is_relational: bool = Fals
         assert tag is not None
         raw = value if isinstance(value, bytes) else (value if isinstance(value, str) else "\\".join(value)).encode()
         elements[tag] = RawElement("UN", raw + b"\0" * (len(raw) % 2))
-    return unique_keys(Identifier(elements), MODELS[model], is_relational=is_relational, charset=charset)
+    return unique_keys(RawDataSet(elements), MODELS[model], is_relational=is_relational, charset=charset)
 
 
 def test_a_value_for_each_level_down_to_the_one_retrieved() -> None:

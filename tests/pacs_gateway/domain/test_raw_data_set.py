@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from pacs_gateway.dimse.query.identifier import Identifier
+from pacs_gateway.domain.raw_data_set import RawDataSet
 from pacs_gateway.errors import InvalidQueryError
 from tests.pacs_gateway.dimse.query.finding import SYNTAXES, encoded
 
@@ -28,7 +28,7 @@ def test_elements_and_items_are_found(syntax: str, is_delimited: bool) -> None:
     ds["RequestAttributesSequence"].is_undefined_length = is_delimited
     ds.RequestAttributesSequence[0].is_undefined_length_sequence_item = is_delimited
 
-    parsed = Identifier.parse(encoded(ds, syntax), syntax)
+    parsed = RawDataSet.parse(encoded(ds, syntax), syntax)
 
     assert parsed.code(LEVEL) == "SERIES"
     assert parsed.elements[NAME].value == b"Nguyen* "
@@ -37,7 +37,7 @@ def test_elements_and_items_are_found(syntax: str, is_delimited: bool) -> None:
 
 
 def test_an_empty_identifier_has_no_elements() -> None:
-    assert not Identifier.parse(b"", ImplicitVRLittleEndian).elements
+    assert not RawDataSet.parse(b"", ImplicitVRLittleEndian).elements
 
 
 def nested(depth: int) -> bytes:
@@ -66,13 +66,13 @@ def nested(depth: int) -> bytes:
 )
 def test_junk_is_refused(junk: bytes) -> None:
     with pytest.raises(InvalidQueryError):
-        Identifier.parse(junk, ExplicitVRLittleEndian)
+        RawDataSet.parse(junk, ExplicitVRLittleEndian)
 
 
 def refusal_of(encoded: bytes, syntax: str) -> str:
     """Return what an identifier is refused with; empty when it is not."""
     try:
-        Identifier.parse(encoded, syntax)
+        RawDataSet.parse(encoded, syntax)
     except InvalidQueryError as refusal:
         return str(refusal)
     return ""

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from pacs_gateway.dimse.query.data_set import DataSetEncoder, fitted
+from pacs_gateway.dimse.data_set import DataSetEncoder, fitted
 from tests.pacs_gateway.dimse.query.finding import SYNTAXES
 
 ELEMENTS = [
