@@ -19,6 +19,7 @@ from pacs_gateway.archive.metadata import read_header
 from pacs_gateway.archive.stored import Holdings, StoredInstance, as_file
 from pacs_gateway.errors import InvalidInstanceError, NotFoundError, UnsupportedSyntaxError
 from pacs_gateway.imaging.decode import decode_frame
+from pacs_gateway.imaging.elements import READ_ERRORS
 from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
 from pacs_gateway.storage.store import ObjectReader
 
@@ -74,9 +75,7 @@ def _canonical(dataset: Dataset, depth: int) -> list[bytes]:
                     chunks += [b"item", *_canonical(item, depth + 1)]
             else:
                 chunks.append(_value(element))
-        except InvalidInstanceError:
-            raise
-        except Exception as error:  # pydicom raises what its converters raise
+        except READ_ERRORS as error:
             raise InvalidInstanceError(f"element {int(tag):08X} cannot be decoded") from error
     return chunks
 

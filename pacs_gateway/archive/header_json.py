@@ -24,6 +24,7 @@ from pydicom.hooks import raw_element_vr
 from pydicom.tag import BaseTag
 
 from pacs_gateway.domain.character_set import CharacterSet, character_set
+from pacs_gateway.imaging.elements import READ_ERRORS
 
 _log = logging.getLogger(__name__)
 
@@ -120,11 +121,11 @@ def _attribute(
             attribute = _encoded(dataset, element, key, charset, place)
             if attribute is not None:
                 return attribute
-        except Exception as error:  # codecs and converters raise what they like; pydicom may still make sense of it
+        except READ_ERRORS as error:  # pydicom may still make sense of it
             _log.debug("element %s is not plain: %s", key, type(error).__name__)
     try:
         return _converted(dataset, element.tag, key, place)
-    except Exception as error:
+    except READ_ERRORS as error:
         _log.debug("element %s left out of the metadata: %s", key, type(error).__name__)
         return None
 

@@ -21,7 +21,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
 from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.domain.part10 import decode_head
-from pacs_gateway.errors import InvalidInstanceError, NotFoundError, UnavailableError
+from pacs_gateway.errors import InvalidInstanceError, NotFoundError
+from pacs_gateway.imaging.elements import READ_ERRORS
 
 # Elements beyond this length are not even read for the metadata.
 _DEFER_BYTES = 64 * 1024
@@ -62,9 +63,7 @@ def _reading() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a sender wrote wrong is not news to whoever reads it
             yield
-    except UnavailableError:  # nothing is wrong with the object
-        raise
-    except Exception as error:  # pydicom raises what its innards raise; none of it may reach a caller
+    except READ_ERRORS as error:
         raise InvalidInstanceError(f"the header cannot be read ({type(error).__name__})") from error
 
 
@@ -158,7 +157,7 @@ def bulk_value(header: Dataset, path: str) -> tuple[bytes, str]:
             dataset = dataset[int(tag, 16)].value[int(item)]
         element = dataset[int(last, 16)]
         value = element.value
-    except Exception as error:
+    except READ_ERRORS as error:
         raise NotFoundError("no such bulk data") from error
     if isinstance(value, bytes):
         return value, str(element.VR)

@@ -13,7 +13,7 @@ from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, study
 from pacs_gateway.domain.instance import FrameTable
-from pacs_gateway.errors import GatewayError, NotFoundError, UnavailableError
+from pacs_gateway.errors import GatewayError, InvalidInstanceError, NotFoundError, UnavailableError
 from pacs_gateway.index import frame_blob
 from pacs_gateway.storage.spool import Spool
 from pacs_gateway.storage.store import ObjectReader, ObjectStore, object_key
@@ -208,7 +208,10 @@ class ReaderFile(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
         """Read the next bytes into `buffer`."""
-        length = max(0, min(len(buffer), self._reader.size_bytes - self._position))
+        if self._position > self._reader.size_bytes:
+            # A length in a header leads there, which is no fault of the store's; pydicom takes an EOFError for an end.
+            raise InvalidInstanceError("an element lies behind the end of the object")
+        length = min(len(buffer), self._reader.size_bytes - self._position)
         buffer[:length] = self._reader.read(self._position, length)
         self._position += length
         return length

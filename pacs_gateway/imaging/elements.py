@@ -7,6 +7,7 @@ stays as it came in (``transcode`` copies its bytes), and every failure is an `I
 
 import math
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, MutableSequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -15,6 +16,7 @@ import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from pacs_gateway.errors import InvalidInstanceError
 
@@ -23,19 +25,24 @@ Scalar = str | int | float
 
 _BINARY: Mapping[str, str] = MappingProxyType({"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"})
 _TEXT = frozenset({"IS", "DS", "CS", "UI"})
-# What pydicom's readers were seen to raise on hostile bytes; they document none of it. OSError is no file's here:
-# it is how they say that a sequence ends early.
-_MALFORMED = (
+READ_ERRORS = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
+"""What pydicom's readers and converters were seen to raise on hostile bytes; they document none of it.
+
+OSError is no file's here: it is how they say that a sequence ends early.
+"""
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def malformed(keyword: str) -> Iterator[None]:
         yield
     except InvalidInstanceError:
         raise
-    except _MALFORMED as error:
+    except READ_ERRORS as error:
         raise InvalidInstanceError(f"{keyword} cannot be read ({type(error).__name__})") from None
 
 
