@@ -31,10 +31,20 @@ from pynetdicom.dimse_primitives import (
 from pynetdicom.pdu_primitives import P_DATA
 
 from pacs_gateway.dimse.config import DimseConfig
-from pacs_gateway.dimse.pdu import (
-    AbortReason,
-    PduError,
+from pacs_gateway.dimse.negotiation import (
+    PATIENT_ROOT_FIND,
+    PATIENT_ROOT_GET,
+    PATIENT_ROOT_MOVE,
+    PATIENT_STUDY_ONLY_FIND,
+    PATIENT_STUDY_ONLY_GET,
+    PATIENT_STUDY_ONLY_MOVE,
+    STORAGE_COMMITMENT,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
 )
+from pacs_gateway.dimse.pdu import AbortReason, PduError
 from pacs_gateway.dimse.store import AcceptedContext
 from pacs_gateway.dimse.transport import BlockingDul
 from pacs_gateway.dimse.wire import StopSignal
@@ -45,6 +55,16 @@ _MAX_CANCELS = 10
 _MAX_QUEUED = 64
 # A PDU of ours is never longer, even where the peer sets no limit: responses are small, objects are streamed.
 _MAX_SENT_PDU = 128 * 1024
+
+# Of which SOP classes a request can be: another one's context has been agreed for something else.
+_SOP_CLASSES: Mapping[type[DimseServiceType], frozenset[str]] = {
+    C_ECHO: frozenset({VERIFICATION}),
+    C_FIND: frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND, PATIENT_STUDY_ONLY_FIND}),
+    C_MOVE: frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE, PATIENT_STUDY_ONLY_MOVE}),
+    C_GET: frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET, PATIENT_STUDY_ONLY_GET}),
+    N_ACTION: frozenset({STORAGE_COMMITMENT}),
+    N_EVENT_REPORT: frozenset({STORAGE_COMMITMENT}),
+}
 
 
 class BlockingDimse(DIMSEServiceProvider):
@@ -223,18 +243,17 @@ class GatewayAssociation(Association):
         super()._serve_request(msg, context_id)
 
     def _is_agreed(self, msg: DimseServiceType, context_id: int) -> bool:
-        """Return whether a request is of the SOP class of its context, and its sender in the role agreed for that."""
+        """Return whether a request is one of its context's SOP class, and its sender in the role agreed for that."""
         context = self._accepted_cx.get(context_id)
         if context is None:
             return False
-        if isinstance(msg, C_ECHO | C_FIND | C_GET | C_MOVE):
-            return bool(context.as_scp) and msg.AffectedSOPClassUID == context.abstract_syntax
-        if isinstance(msg, N_ACTION):
-            return bool(context.as_scp) and msg.RequestedSOPClassUID == context.abstract_syntax
-        if isinstance(msg, N_EVENT_REPORT):
-            # Archives that report on an association of their own often forget the role selection (PS3.4 J.3.3).
-            return msg.AffectedSOPClassUID == context.abstract_syntax
-        return True
+        sop_classes = _SOP_CLASSES.get(type(msg))
+        if sop_classes is None:
+            return True
+        # Archives that report on an association of their own often forget the role selection (PS3.4 J.3.3).
+        has_role = bool(context.as_scp) or isinstance(msg, N_EVENT_REPORT)
+        named = msg.RequestedSOPClassUID if isinstance(msg, N_ACTION) else msg.AffectedSOPClassUID
+        return has_role and named == context.abstract_syntax and named in sop_classes
 
     def _next_message(self, idle_s: float) -> _QueueItem:
         """Return the next message; (None, None) as ``next_request``."""

@@ -45,7 +45,7 @@ class CommitmentReportService:
     def serve(self, exchange: Exchange) -> None:
         """Keep a report and acknowledge it."""
         report = cast(N_EVENT_REPORT, exchange.request)
-        refusal = _find_refusal(exchange, report)
+        refusal = _find_refusal(report)
         if refusal is not None:
             _acknowledge(exchange, normalized_refusal(refusal))
             return
@@ -136,9 +136,7 @@ def _take_report(
         lost(association)
 
 
-def _find_refusal(exchange: Exchange, report: N_EVENT_REPORT) -> NormalizedStatus | None:
-    if exchange.context.abstract_syntax != STORAGE_COMMITMENT:
-        return NormalizedStatus.UNRECOGNISED_OPERATION
+def _find_refusal(report: N_EVENT_REPORT) -> NormalizedStatus | None:
     if report.AffectedSOPInstanceUID != COMMITMENT_INSTANCE:
         return NormalizedStatus.NO_SUCH_SOP_INSTANCE
     if report.EventTypeID not in (ALL_COMMITTED, SOME_FAILED):

@@ -54,7 +54,7 @@ class CommitmentService:
     def serve(self, exchange: Exchange) -> None:
         """Keep a request and answer it; its instances are checked by a worker."""
         request = cast(N_ACTION, exchange.request)
-        refusal = _find_refusal(exchange, request)
+        refusal = _find_refusal(request)
         if refusal is not None:
             _answer(exchange, normalized_refusal(refusal))
             return
@@ -154,9 +154,7 @@ def report_command(result: CommitmentResult, message_id: int) -> dict[Field, int
     }
 
 
-def _find_refusal(exchange: Exchange, request: N_ACTION) -> NormalizedStatus | None:
-    if exchange.context.abstract_syntax != STORAGE_COMMITMENT:
-        return NormalizedStatus.UNRECOGNISED_OPERATION
+def _find_refusal(request: N_ACTION) -> NormalizedStatus | None:
     if request.RequestedSOPInstanceUID != COMMITMENT_INSTANCE:
         return NormalizedStatus.NO_SUCH_SOP_INSTANCE
     if request.ActionTypeID != REQUEST_COMMITMENT:

@@ -37,7 +37,7 @@ from tests.pacs_gateway.dimse.query.finding import (
 from tests.pacs_gateway.index.records import NODE, SR, record, write
 from tests.support.builders import uid
 from tests.support.gateways import open_database
-from tests.support.scripted_peer import ScriptedPeer, command, context, element, p_data, pdv, us
+from tests.support.scripted_peer import CT_IMAGE, ScriptedPeer, command, context, element, p_data, pdv, us
 from tests.support.vietnamese_bytes import ENCODERS
 
 ACCENTED, BARE, ONE_COMPONENT = "Trần^Văn An", "TRAN VAN AN", "Trần Văn An"
@@ -580,5 +580,18 @@ def test_a_request_that_cannot_be_answered_ends_its_association(server: FindServ
     with ScriptedPeer(server.port) as peer:
         peer.associate(context(1, STUDY_ROOT_FIND))
         peer.send(find_rq())
+
+        assert peer.receive_pdu()[:1] == b"\x07"
+
+
+@pytest.mark.parametrize("field", [0x0020, 0x0021, 0x0010, 0x0130], ids=["find", "move", "get", "action"])
+def test_a_request_under_the_context_of_another_service_ends_its_association(server: FindServer, field: int) -> None:
+    element_of = 0x0003 if field == 0x0130 else 0x0002
+    uid = element(element_of, CT_IMAGE.encode() + b"\0" * (len(CT_IMAGE) % 2))
+    instance = (element(0x1001, b"1.2\0"), us(0x1008, 1)) if field == 0x0130 else ()
+    request = command(uid, us(0x0100, field), us(0x0110, 7), us(0x0700, 0), us(0x0800, 0x0101), *instance)
+    with ScriptedPeer(server.port) as peer:
+        peer.associate(context(1, CT_IMAGE))
+        peer.send(p_data(pdv(1, 3, request)))
 
         assert peer.receive_pdu()[:1] == b"\x07"
