@@ -15,7 +15,15 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from pacs_gateway.archive.metadata import charset_of_device, merge, metadata_json, read_header
-from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
+from pacs_gateway.archive.stored import (
+    COLUMNS,
+    SOURCE,
+    Holdings,
+    StoredInstance,
+    as_file,
+    read_encoded_header,
+    stored_instance,
+)
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
 from pacs_gateway.domain.clock import Clock, to_microseconds
@@ -26,7 +34,8 @@ from pacs_gateway.errors import (
     UnavailableError,
     UnsupportedSyntaxError,
 )
-from pacs_gateway.imaging.thumbnail import middle_frame, thumbnail
+from pacs_gateway.imaging.picture import draw
+from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
 from pacs_gateway.index.upsert import insert
 from pacs_gateway.storage.store import ObjectStore, derived_key
 
@@ -38,7 +47,6 @@ _METADATA_NAME = "metadata-1.json.gz"
 _THUMBNAIL_NAME = "thumbnail-1.jpg"
 _QUIET = timedelta(seconds=2)
 _LAST_NUMBER = 2**31 - 1
-THUMBNAIL_SIZE = 256
 
 
 def bulk_root(stored: StoredInstance) -> str:
@@ -249,9 +257,9 @@ class Derive:
         index = middle_frame(stored.frames.n_frames)
         try:
             with self._holdings.open(stored) as reader:
-                header = read_header(as_file(reader))
+                header = read_encoded_header(reader, stored)
                 data = b"".join(reader.read(offset, length) for offset, length in frame_ranges(stored, index))
-            return thumbnail(data, header, stored.transfer_syntax_uid, index=index, size=THUMBNAIL_SIZE)
+            return draw(header, stored.transfer_syntax_uid, [data], [index], THUMBNAIL)
         except (InvalidInstanceError, UnsupportedSyntaxError) as error:
             raise NotFoundError(f"the image cannot be shown: {error}") from error
 

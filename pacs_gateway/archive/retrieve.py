@@ -16,7 +16,15 @@ from sqlalchemy import Column, ColumnElement, FromClause, Select, false, func, s
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
 from pacs_gateway.archive.metadata import bulk_value, read_elements, read_header
-from pacs_gateway.archive.stored import COLUMNS, SOURCE, Holdings, StoredInstance, as_file, stored_instance
+from pacs_gateway.archive.stored import (
+    COLUMNS,
+    SOURCE,
+    Holdings,
+    StoredInstance,
+    as_file,
+    read_encoded_header,
+    stored_instance,
+)
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, patient, series, study
 from pacs_gateway.domain.levels import Level
@@ -131,6 +139,11 @@ class Retrieve:
         """
         with self._holdings.open(stored) as reader:
             return read_header(as_file(reader))
+
+    def encoded_header(self, stored: StoredInstance) -> bytes:
+        """Return the bytes of the data set up to its pixel data; see ``read_encoded_header``."""
+        with self._holdings.open(stored) as reader:
+            return read_encoded_header(reader, stored)
 
     def trailer(self, stored: StoredInstance, offset: int) -> Dataset:
         """Return the elements behind the pixel data, which ends at `offset`; errors as ``header``."""

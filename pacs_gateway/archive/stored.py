@@ -14,11 +14,14 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, study
 from pacs_gateway.domain.instance import FrameTable
 from pacs_gateway.errors import GatewayError, InvalidInstanceError, NotFoundError, UnavailableError
+from pacs_gateway.imaging.header import PIXEL_HEAD_BYTES
 from pacs_gateway.index import frame_blob
 from pacs_gateway.storage.spool import Spool
 from pacs_gateway.storage.store import ObjectReader, ObjectStore, object_key
 
 _READ_AHEAD_BYTES = 64 * 1024
+# The functional groups of 100,000 frames take less.
+_MAX_HEADER_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,20 @@ class ReaderFile(io.RawIOBase):
         buffer[:length] = self._reader.read(self._position, length)
         self._position += length
         return length
+
+
+def read_encoded_header(reader: ObjectReader, stored: StoredInstance) -> bytes:
+    """Return the data set up to its pixel data and the head of that, as ``imaging.header.parse_header`` takes it.
+
+    Raises
+    ------
+    InvalidInstanceError
+        It is too long to work on.
+    """
+    length = min(stored.pixels_offset + PIXEL_HEAD_BYTES, stored.size_bytes) - stored.dataset_offset
+    if length > _MAX_HEADER_BYTES:
+        raise InvalidInstanceError("the header is too long")
+    return reader.read(stored.dataset_offset, length)
 
 
 def as_file(reader: ObjectReader) -> io.BufferedReader:

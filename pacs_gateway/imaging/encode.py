@@ -1,6 +1,8 @@
 """Shown pixels to files that browsers read, scaled to where they are shown."""
 
+from collections.abc import Iterable
 from io import BytesIO
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,25 @@ def encode_jpeg(image: NDArray[np.uint8], *, quality: int = 90) -> bytes:
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """Encode grey or RGB pixels as PNG."""
     return _saved(image, "PNG", compress_level=6)
+
+
+def encode_gif(images: Iterable[NDArray[np.uint8]], *, frame_ms: float) -> bytes:
+    """Encode grey or RGB pixels as GIF; several images as an animation without end, each shown for `frame_ms`.
+
+    Grey stays as it is; colours are reduced to the 256 that GIF can have.
+    """
+    pictures = (Image.fromarray(image) for image in images)
+    paletted = (picture if picture.mode == "L" else picture.quantize() for picture in pictures)
+    first = next(paletted)
+    second = next(paletted, None)
+    file = BytesIO()
+    if second is None:
+        first.save(file, "GIF")
+    else:
+        # The time is kept in hundredths of a second (GIF89a 23).
+        rest = chain([second], paletted)
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=round(frame_ms / 10) * 10, loop=0)
+    return file.getvalue()
 
 
 def fit(image: NDArray[np.uint8], *, max_width: int, max_height: int, aspect: float = 1.0) -> NDArray[np.uint8]:

@@ -3,19 +3,16 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.errors import InputError, NotFoundError
-from pacs_gateway.imaging.decode import decode_frame
-from pacs_gateway.imaging.display import Image, pixel_aspect, render
-from pacs_gateway.imaging.encode import encode_jpeg, encode_png, fit
-from pacs_gateway.imaging.pixels import describe_pixels
-from pacs_gateway.imaging.thumbnail import middle_frame
+from pacs_gateway.imaging.picture import MAX_PIXELS, draw
+from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
+from pacs_gateway.imaging.view import DEFAULT_QUALITY, MediaType, Region, View
 from pacs_gateway.imaging.window import VoiFunction, Window
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
@@ -31,8 +28,6 @@ _PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _DOCUMENT_TAG = "00420011"
 _PDF_MAGIC = b"%PDF-"
 _MAX_SIDE = 16_384
-_QUALITY = 90
-_THUMBNAIL_SIDE = 256
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
 _FUNCTIONS: Mapping[str, VoiFunction] = {
     "linear": VoiFunction.LINEAR,
@@ -46,18 +41,6 @@ _CACHING = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 _DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a picture is to be shown (PS3.18 8.3.5.1)."""
-
-    viewport: tuple[int, int] | None
-    """Width and height to fit into."""
-    region: tuple[float, float, float, float] | None
-    """x, y, width, height of the part to show, in pixels; negative sizes flip."""
-    window: Window | None
-    quality: int
-
-
 def view_of(parameters: Mapping[str, str]) -> View:
     """Read the parameters of a rendered resource.
 
@@ -67,23 +50,26 @@ def view_of(parameters: Mapping[str, str]) -> View:
         One is malformed.
     """
     viewport, region = _viewport(parameters.get("viewport", ""))
-    quality = parameters.get("quality", str(_QUALITY))
+    quality = parameters.get("quality", str(DEFAULT_QUALITY))
     if not re.fullmatch("[0-9]{1,3}", quality) or not 1 <= int(quality) <= 100:
         raise InputError("quality is a number from 1 to 100")
-    return View(viewport, region, _window(parameters.get("window", "")), int(quality))
+    window = _window(parameters.get("window", ""))
+    return View(viewport=viewport, region=region, window=window, quality=int(quality))
 
 
-def _viewport(text: str) -> tuple[tuple[int, int] | None, tuple[float, float, float, float] | None]:
+def _viewport(text: str) -> tuple[tuple[int, int] | None, Region | None]:
     if not text:
         return None, None
     numbers = [_number(part, "viewport") if part else 0.0 for part in text.split(",")]
     if len(numbers) not in (2, 4, 6) or not all(1 <= side <= _MAX_SIDE for side in numbers[:2]):
         raise InputError(f"viewport is width,height[,x,y[,width,height]] of at most {_MAX_SIDE} pixels")
     size = (int(numbers[0]), int(numbers[1]))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"viewport is of at most {MAX_PIXELS} pixels")
     if len(numbers) == 2:
         return size, None
     x, y, width, height = (*numbers[2:], 0.0, 0.0)[:4]
-    return size, (x, y, width, height)
+    return size, Region(x, y, width, height)
 
 
 def _window(text: str) -> Window | None:
@@ -158,9 +144,8 @@ def frame_thumbnail(visitor: Reader, study: Uid, series: Uid, instance: Uid, fra
     found = only_instance(visitor, study, series, instance)
     index = _only_frame(frame, found)
     offer = choose(visitor.accepted, _IMAGES)
-    view = View((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), None, None, _QUALITY)
-    tag = f"{found.digest}-{index}-thumbnail"
-    return _tagged(visitor, offer, tag, lambda: _draw(visitor, found, index, view, offer))
+    view = replace(THUMBNAIL, media_type=MediaType(offer.media_type))
+    return _drawn(visitor, found, index, view)
 
 
 def _instance(visitor: Visitor, instance: StoredInstance) -> Response:
@@ -186,9 +171,13 @@ def _document(visitor: Visitor, instance: StoredInstance) -> Response:
 
 def _picture(visitor: Visitor, instance: StoredInstance, index: int) -> Response:
     offer = choose(visitor.accepted, _IMAGES)
-    view = view_of(visitor.request.query_params)
-    tag = f"{instance.digest}-{index}-{view}-{offer.media_type}"
-    return _tagged(visitor, offer, tag, lambda: _draw(visitor, instance, index, view, offer))
+    view = replace(view_of(visitor.request.query_params), media_type=MediaType(offer.media_type))
+    return _drawn(visitor, instance, index, view)
+
+
+def _drawn(visitor: Visitor, instance: StoredInstance, index: int, view: View) -> Response:
+    facts = f"{instance.digest}-{index}-{view.to_json().decode()}"
+    return _tagged(visitor, Offer(view.media_type), facts, lambda: _draw(visitor, instance, index, view))
 
 
 def _tagged(visitor: Visitor, offer: Offer, facts: str, make: Callable[[], bytes]) -> Response:
@@ -199,33 +188,11 @@ def _tagged(visitor: Visitor, offer: Offer, facts: str, make: Callable[[], bytes
     return Response(make(), 200, headers, offer.media_type)
 
 
-def _draw(visitor: Visitor, instance: StoredInstance, index: int, view: View, offer: Offer) -> bytes:
+def _draw(visitor: Visitor, instance: StoredInstance, index: int, view: View) -> bytes:
     """Return a frame (0-based) as a file."""
     retrieve = visitor.gateway.archive.retrieve
-    header = retrieve.header(instance)
-    frame = decode_frame(
-        retrieve.frame(instance, index), describe_pixels(header, instance.transfer_syntax_uid), index=index
-    )
-    image = render(frame, header, index=index, window=view.window)
-    if view.region:
-        image = _cut(image, view.region)
-    aspect = pixel_aspect(header, index=index)
-    if view.viewport or aspect != 1.0:
-        rows, columns = image.shape[:2]
-        width, height = view.viewport or (columns, max(round(rows * aspect), 1))
-        image = fit(image, max_width=width, max_height=height, aspect=aspect)
-    return encode_png(image) if offer.media_type == "image/png" else encode_jpeg(image, quality=view.quality)
-
-
-def _cut(image: Image, region: tuple[float, float, float, float]) -> Image:
-    """Return a part of an image; a size of 0 means up to the border, a negative one flips."""
-    x, y, width, height = (round(number) for number in region)
-    rows, columns = image.shape[:2]
-    width, height = width or columns - x, height or rows - y
-    if not (0 <= x < columns and 0 <= y < rows and 0 < abs(width) <= columns - x and 0 < abs(height) <= rows - y):
-        raise InputError("the viewport's source lies outside the image")
-    part = image[y : y + abs(height), x : x + abs(width)]
-    return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
+    header = retrieve.encoded_header(instance)
+    return draw(header, instance.transfer_syntax_uid, [retrieve.frame(instance, index)], [index], view)
 
 
 def _thumbnail(

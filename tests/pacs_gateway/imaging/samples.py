@@ -114,13 +114,21 @@ def colour_header(**changes: object) -> Dataset:
     return grey_header(**(colour | changes))
 
 
+def encoded(dataset: Dataset, syntax: str = LITTLE) -> bytes:
+    """The bytes of a data set."""
+    file, plain = BytesIO(), Dataset()
+    plain.update(dataset)  # without the head of the file it may have come from
+    is_implicit, is_little = UID(syntax).is_implicit_VR, UID(syntax).is_little_endian
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pydicom.dcmwrite(file, plain, implicit_vr=is_implicit, little_endian=is_little)
+    return file.getvalue()
+
+
 def as_received(dataset: Dataset, syntax: str = LITTLE) -> Dataset:
     """The same data set as it is after a journey: encoded, and read with its elements still raw."""
-    file = BytesIO()
-    is_implicit, is_little = UID(syntax).is_implicit_VR, UID(syntax).is_little_endian
-    pydicom.dcmwrite(file, dataset, implicit_vr=is_implicit, little_endian=is_little)
-    file.seek(0)
-    return pydicom.filereader.read_dataset(file, is_implicit, is_little)
+    file = BytesIO(encoded(dataset, syntax))
+    return pydicom.filereader.read_dataset(file, UID(syntax).is_implicit_VR, UID(syntax).is_little_endian)
 
 
 def _header(values: dict[str, object]) -> Dataset:

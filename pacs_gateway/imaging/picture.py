@@ -1,0 +1,108 @@
+"""A stored image to the file somebody looks at: one pure function, the whole of which can run in a guarded process."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from pacs_gateway.errors import InputError
+from pacs_gateway.imaging import elements
+from pacs_gateway.imaging.decode import decode_frame
+from pacs_gateway.imaging.display import Image, pixel_aspect, render
+from pacs_gateway.imaging.encode import encode_gif, encode_jpeg, encode_png, fit
+from pacs_gateway.imaging.header import parse_header
+from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
+from pacs_gateway.imaging.view import MediaType, Region, View
+
+MAX_PIXELS = 2**26
+"""Most pixels that a picture is enlarged to."""
+_FRAME_TIME_MS = 100.0
+# Slower is a still; faster than 20 ms browsers show as 100.
+_FRAME_TIMES_MS = (20.0, 10_000.0)
+
+
+def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indices: Sequence[int], view: View) -> bytes:
+    """Return frames of an image as a file: the first one, as GIF all of them one after the other.
+
+    Parameters
+    ----------
+    header
+        As ``parse_header`` takes it.
+    frames
+        The stored bytes of each frame, as ``decode_frame`` takes them.
+    indices
+        The number (0-based) of each frame.
+
+    Raises
+    ------
+    InputError
+        The view asks for a part that is not there.
+    InvalidInstanceError
+        The header or a frame is malformed.
+    UnsupportedSyntaxError
+        Pixels of this kind or in this transfer syntax cannot be shown, or not in this form.
+    """
+    parsed, vr = parse_header(header, transfer_syntax_uid)
+    description = describe_pixels(parsed, transfer_syntax_uid, vr=vr)
+    if view.media_type is MediaType.GIF:
+        shown = (_shown(data, description, parsed, index, view) for data, index in zip(frames, indices, strict=True))
+        return encode_gif(shown, frame_ms=frame_time_ms(parsed))
+    image = _shown(frames[0], description, parsed, indices[0], view)
+    if view.media_type is MediaType.PNG:
+        return encode_png(image)
+    return encode_jpeg(image, quality=view.quality)
+
+
+def _shown(data: bytes, description: PixelDescription, header: Dataset, index: int, view: View) -> Image:
+    """Return one frame as it is to be looked at."""
+    image = render(decode_frame(data, description, index=index), header, index=index, window=view.window)
+    if view.region:
+        image = _cut(image, view.region)
+    aspect = pixel_aspect(header, index=index)
+    rows, columns = image.shape[:2]
+    # Pixels become square by more of them, not by fewer: nothing is lost.
+    width, height = round(columns * max(1 / aspect, 1)), round(rows * max(aspect, 1))
+    if width * height > MAX_PIXELS:
+        width, height = columns, rows
+    if view.viewport:
+        room = view.viewport
+        width, height = room if view.may_enlarge else (min(width, room[0]), min(height, room[1]))
+    return fit(image, max_width=width, max_height=height, aspect=aspect)
+
+
+def frame_time_ms(header: Dataset) -> float:
+    """Return how long each frame of a clip is shown: as its maker recommends, else as it was taken."""
+    # PS3.3 C.7.6.5: rates for display first (frames per second), then the time between frames
+    for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
+        for rate in elements.numbers(header, keyword)[:1]:
+            if rate > 0:
+                return _clamped(1000 / rate)
+    for keyword in ("FrameTime", "FrameTimeVector"):
+        times = [time for time in elements.numbers(header, keyword) if time > 0]
+        if times:
+            return _clamped(sum(times) / len(times))
+    return _FRAME_TIME_MS
+
+
+def _clamped(time_ms: float) -> float:
+    shortest, longest = _FRAME_TIMES_MS
+    return min(max(time_ms, shortest), longest)
+
+
+def _cut(image: Image, region: Region) -> Image:
+    """Return a part of an image.
+
+    Raises
+    ------
+    InputError
+        It reaches beyond the image.
+    """
+    rows, columns = image.shape[:2]
+    across, down = (columns, rows) if region.is_fraction else (1, 1)
+    x, width = round(region.x * across), round(region.width * across)
+    y, height = round(region.y * down), round(region.height * down)
+    width, height = width or columns - x, height or rows - y
+    if not (0 <= x < columns and 0 <= y < rows and 0 < abs(width) <= columns - x and 0 < abs(height) <= rows - y):
+        raise InputError("the region to show lies outside the image")
+    part = image[y : y + abs(height), x : x + abs(width)]
+    return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
