@@ -6,7 +6,7 @@ from pacs_gateway.access.policy import Scope
 from pacs_gateway.database.engine import Database
 from pacs_gateway.domain.attributes import Attribute
 from pacs_gateway.domain.query import Query
-from pacs_gateway.index.search import Match, Page, fetch, find, find_keys, keys_out_of_reach
+from pacs_gateway.index.search import Match, Page, count, fetch, find, find_keys, keys_out_of_reach
 
 __all__ = ["Match", "Page", "Search"]
 
@@ -41,6 +41,19 @@ class Search:
         """
         with self._database.read() as connection:
             return find(connection, query, facilities=scope.facilities, attributes=attributes)
+
+    def count(self, query: Query, scope: Scope, *, at_most: int) -> int | None:
+        """Return how much `query` finds on all pages together, None where that is more than `at_most`.
+
+        Counting ends there: what a total costs does not grow with what there is.
+
+        Raises
+        ------
+        UnavailableError
+            The index cannot be reached now.
+        """
+        with self._database.read() as connection:
+            return count(connection, query, facilities=scope.facilities, at_most=at_most)
 
     def stream(
         self, query: Query, scope: Scope, attributes: Collection[Attribute], *, tells_reach: bool = False

@@ -92,6 +92,13 @@ def find(
     return Page(tuple(_match(query.level, row, told) for row in rows[: query.limit]), has_more)
 
 
+def count(connection: Connection, query: Query, *, facilities: frozenset[str] | None, at_most: int) -> int | None:
+    """Return how much `query` finds on all pages together, None where that is more than `at_most`."""
+    found = _selected(query, facilities).order_by(None).limit(at_most + 1).subquery()
+    number = connection.execute(select(func.count()).select_from(found)).scalar_one()
+    return number if number <= at_most else None
+
+
 def find_keys(connection: Connection, query: Query, *, facilities: frozenset[str] | None) -> "array[int]":
     """Return the keys of the rows that `query` finds, in order; `fetch` tells of them piece by piece."""
     key = _TABLES[query.level].c.id

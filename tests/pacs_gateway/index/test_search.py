@@ -12,7 +12,7 @@ from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.matching import accents_agree, matches
 from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import InvalidQueryError
-from pacs_gateway.index.search import Page, find
+from pacs_gateway.index.search import Page, count, find
 from tests.pacs_gateway.index.records import SR, record, write
 from tests.support.builders import uid
 from tests.support.gateways import open_database
@@ -217,6 +217,14 @@ def test_pages_cover_everything_once(hospital: Database) -> None:
         collected += [match.values["SOPInstanceUID"] for match in page.matches]
         assert page.has_more == (offset + 7 < len(everything.matches))
     assert collected == [match.values["SOPInstanceUID"] for match in everything.matches]
+
+
+def test_what_is_found_is_counted_on_all_pages_and_up_to_a_bound(hospital: Database) -> None:
+    local, query = frozenset({"LOCAL"}), Query(Level.STUDY, limit=5, offset=3)
+    with hospital.read() as connection:
+        assert count(connection, query, facilities=local, at_most=33) == 33
+        assert count(connection, query, facilities=local, at_most=32) is None
+        assert count(connection, query, facilities=frozenset(), at_most=32) == 0
 
 
 def test_a_page_beyond_everything_is_empty(hospital: Database) -> None:
