@@ -18,7 +18,7 @@ JsonObject = dict[str, Element]
 MEDIA_TYPE = "application/dicom+json"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
-_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def element(vr: str, text: str) -> Element:
@@ -108,7 +108,7 @@ def _integer(part: str) -> object:
 
 
 def _name(part: str) -> object:
-    return {group: value for group, value in zip(_NAME_GROUPS, part.split("="), strict=False) if value} or None
+    return {group: value for group, value in zip(NAME_GROUPS, part.split("="), strict=False) if value} or None
 
 
 _CONVERTERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
