@@ -1,13 +1,14 @@
-"""A data set as it leaves the house: as stored, or uncompressed in explicit or implicit little endian.
+"""A data set as it leaves the house: as stored, uncompressed, or compressed without loss.
 
-What it says never changes: values are copied as they came, pixels are decompressed and never compressed, so that
-nothing is lost that the stored object has. Everything is a generator of pieces, so that an object of any size passes
-in little memory.
+What it says never changes: values are copied as they came, and pixels are compressed only in ways that can be undone,
+so that nothing is lost that the stored object has. Everything is a generator of pieces, so that an object of any size
+passes in little memory.
 """
 
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -24,13 +25,16 @@ from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.instance import FrameKind
 from pacs_gateway.errors import GatewayError, InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging import elements, transcode
+from pacs_gateway.imaging.compress import ENCODERS, encoded_description
 from pacs_gateway.imaging.decode import codec
-from pacs_gateway.imaging.pixels import describe_pixels
+from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
+from pacs_gateway.imaging.recompress import check_nothing_is_lost, encapsulate, encoded_changes, recompress
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99"})
+DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
+DEFLATED = frozenset({DEFLATED_EXPLICIT})
 _NATIVE = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, BIG_ENDIAN})
 _STANDARD_PREFIX = "1.2.840.10008."
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
@@ -56,6 +60,38 @@ def forms(instance: StoredInstance) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def compressed_forms(instance: StoredInstance) -> tuple[str, ...]:
+    """Return the transfer syntaxes, other than the stored one, into which the pixels of an instance may be compressed.
+
+    Whether they really can be depends on what they are: ``check_compressible`` looks.
+    """
+    found = [DEFLATED_EXPLICIT] if _can_be_recoded(instance) else []
+    if instance.frames is not None and instance.frames.ranges and is_decodable(instance.transfer_syntax_uid):
+        found += ENCODERS
+    return tuple(syntax for syntax in found if syntax != instance.transfer_syntax_uid)
+
+
+def check_compressible(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> None:
+    """Look whether the pixels of an instance can be compressed into one of its `compressed_forms`.
+
+    Raises
+    ------
+    InvalidInstanceError, UnsupportedSyntaxError
+        They cannot.
+    """
+    if transfer_syntax_uid in ENCODERS and transfer_syntax_uid != instance.transfer_syntax_uid:
+        header = retrieve.header(instance)
+        check_nothing_is_lost(header)
+        encoded_description(described(retrieve, instance, header), transfer_syntax_uid)
+
+
+def described(retrieve: Retrieve, instance: StoredInstance, header: Dataset) -> PixelDescription:
+    """Return what the pixels of an instance are; errors as ``describe_pixels``."""
+    # Only in big endian does the VR matter, and there it can be read.
+    vr = pixel_vr(retrieve, instance) if instance.transfer_syntax_uid == BIG_ENDIAN else ""
+    return describe_pixels(header, instance.transfer_syntax_uid, vr=vr)
+
+
 def is_decodable(transfer_syntax_uid: str) -> bool:
     """Return whether frames in a transfer syntax can be decoded."""
     try:
@@ -66,7 +102,7 @@ def is_decodable(transfer_syntax_uid: str) -> bool:
 
 
 def data_set(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> Payload:
-    """Return the data set of an instance in one of its `forms`; reading it raises as well.
+    """Return the data set of an instance in one of its `forms` or `compressed_forms`; reading it raises as well.
 
     Raises
     ------
@@ -79,6 +115,10 @@ def data_set(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: 
     implicit = transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
     if length is not None:
         return Payload(retrieve.stream(instance, instance.dataset_offset), length)
+    if transfer_syntax_uid == DEFLATED_EXPLICIT:
+        return Payload(_deflated(data_set(retrieve, instance, EXPLICIT_LITTLE_ENDIAN).pieces))
+    if transfer_syntax_uid in ENCODERS:
+        return Payload(_compressed(retrieve, instance, transfer_syntax_uid))
     if instance.transfer_syntax_uid not in DEFLATED:
         return _recoded(retrieve, instance, implicit=implicit)
     inflated = inflate(retrieve.stream(instance, instance.dataset_offset))
@@ -121,12 +161,41 @@ def _recoded(retrieve: Retrieve, instance: StoredInstance, *, implicit: bool) ->
         return Payload(iter((encoded,)), len(encoded))
     recode = _native if instance.transfer_syntax_uid in _NATIVE else _decompressed
     pixels = recode(retrieve, instance, header, implicit=implicit)
-    trailer = b""
-    if pixels.end < instance.size_bytes:
-        behind = retrieve.trailer(instance, pixels.end)
-        trailer = transcode.encode_trailer(behind, header, implicit=implicit)
+    trailer = _trailer(retrieve, instance, pixels.end, header, implicit=implicit)
     pieces = chain((pixels.opening,), pixels.pieces, (trailer,) if trailer else ())
     return Payload(pieces, len(pixels.opening) + pixels.length + len(trailer))
+
+
+def _trailer(retrieve: Retrieve, instance: StoredInstance, end: int, header: Dataset, *, implicit: bool) -> bytes:
+    """Return what stands behind the pixel data, which ends at `end`."""
+    if end >= instance.size_bytes:
+        return b""
+    return transcode.encode_trailer(retrieve.trailer(instance, end), header, implicit=implicit)
+
+
+def _compressed(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> Iterator[bytes]:
+    if instance.frames is None or not instance.frames.ranges:
+        raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
+    header = retrieve.header(instance)
+    check_nothing_is_lost(header)
+    description = described(retrieve, instance, header)
+    encoded = encoded_description(description, transfer_syntax_uid)
+    yield transcode.encode_header(header, encoded_changes(encoded))
+    frames = retrieve.frames(instance, list(range(instance.frames.n_frames)))
+    yield from encapsulate(recompress(frames, description, encoded))
+    yield _trailer(retrieve, instance, _pixels_end(retrieve, instance), header, implicit=False)
+
+
+def _deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a data set deflated (PS3.5 A.5), padded to an even length."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    n_bytes = 0
+    for piece in pieces:
+        deflated = deflater.compress(piece)
+        n_bytes += len(deflated)
+        yield deflated
+    ending = deflater.flush()
+    yield ending + bytes((n_bytes + len(ending)) % 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +212,7 @@ class _Pixels:
 def _decompressed(retrieve: Retrieve, instance: StoredInstance, header: Dataset, *, implicit: bool) -> _Pixels:
     if instance.frames is None or not instance.frames.ranges:
         raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
+    check_nothing_is_lost(header)
     description = describe_pixels(header, instance.transfer_syntax_uid)
     frames = retrieve.frames(instance, list(range(instance.frames.n_frames)))
     native = transcode.native_description(description)
@@ -151,13 +221,21 @@ def _decompressed(retrieve: Retrieve, instance: StoredInstance, header: Dataset,
     opening += transcode.pixel_element(
         transcode.pixel_tag(native), transcode.pixel_vr(native), length, implicit=implicit
     )
+    return _Pixels(opening, transcode.decompress(frames, description), length, _pixels_end(retrieve, instance))
+
+
+def _pixels_end(retrieve: Retrieve, instance: StoredInstance) -> int:
+    """Return where the pixel data of an instance, whose frames can be told apart, ends in the stored file."""
+    assert instance.frames is not None
+    if instance.frames.kind is not FrameKind.FRAGMENTS:
+        head = retrieve.read(instance, instance.pixels_offset, _LONG_HEAD_BYTES)
+        element = _PixelHead.parse(head, instance.transfer_syntax_uid)
+        return min(instance.pixels_offset + element.n_bytes + element.length, instance.size_bytes)
     end = sum(instance.frames.ranges[-1][-1])
-    if instance.size_bytes - end > len(_SEQUENCE_END):
-        has_delimiter = retrieve.read(instance, end, len(_SEQUENCE_END)) == _SEQUENCE_END
-        end = end + len(_SEQUENCE_END) if has_delimiter else instance.size_bytes
-    else:
-        end = instance.size_bytes
-    return _Pixels(opening, transcode.decompress(frames, description), length, end)
+    if instance.size_bytes - end <= len(_SEQUENCE_END):
+        return instance.size_bytes
+    has_delimiter = retrieve.read(instance, end, len(_SEQUENCE_END)) == _SEQUENCE_END
+    return end + len(_SEQUENCE_END) if has_delimiter else instance.size_bytes
 
 
 def _native(retrieve: Retrieve, instance: StoredInstance, header: Dataset, *, implicit: bool) -> _Pixels:

@@ -126,15 +126,20 @@ def native_description(description: PixelDescription) -> PixelDescription:
         description,
         photometric_interpretation=decoded_photometric(description),
         planar_configuration=0,
+        high_bit=description.bits_stored - 1,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
 
 
 def native_changes(description: PixelDescription) -> dict[str, str | int]:
     """Return the elements of the header that change, by keyword, when its frames are decompressed."""
-    if description.samples_per_pixel == 1:
-        return {}
-    return {"PhotometricInterpretation": decoded_photometric(description), "PlanarConfiguration": 0}
+    changes: dict[str, str | int] = {}
+    if description.high_bit != description.bits_stored - 1:
+        changes["HighBit"] = description.bits_stored - 1
+    if description.samples_per_pixel > 1:
+        changes["PhotometricInterpretation"] = decoded_photometric(description)
+        changes["PlanarConfiguration"] = 0
+    return changes
 
 
 def decompress(frames: Iterable[bytes], description: PixelDescription) -> Iterator[bytes]:

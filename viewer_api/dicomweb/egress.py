@@ -4,6 +4,7 @@ An object gets a head of our own: the stored one carries where it came from and 
 zeros again, whatever came in (promises B11). How its data set is recoded is the archive's affair.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -12,8 +13,11 @@ from pacs_gateway.archive.egress import (
     DEFLATED,
     IMPLICIT_LITTLE_ENDIAN,
     Payload,
+    check_compressible,
+    compressed_forms,
     data_set,
     data_set_length,
+    described,
     forms,
     is_decodable,
     pixel_vr,
@@ -22,23 +26,63 @@ from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.instance import FrameKind
 from pacs_gateway.domain.part10 import FileMeta, encode_head
+from pacs_gateway.errors import InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging import transcode
-from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels, frame_bits
-from viewer_api.negotiation import DICOM, EXPLICIT_LITTLE_ENDIAN, MEDIA_TYPES, OCTETS, Offer
+from pacs_gateway.imaging.compress import ENCODERS, encode_frame, encoded_description
+from pacs_gateway.imaging.decode import decode_stored
+from pacs_gateway.imaging.pixels import PixelDescription, frame_bits
+from viewer_api.errors import NotAcceptableError
+from viewer_api.negotiation import DICOM, EXPLICIT_LITTLE_ENDIAN, MEDIA_TYPES, OCTETS, MediaRange, Offer, choose
 
 # These leave as explicit little endian whatever is asked (settled: Frames).
 _ALWAYS_RECODED = frozenset({IMPLICIT_LITTLE_ENDIAN, BIG_ENDIAN})
+_NO_LOSS = "; or transfer-syntax=*. Pictures are not made worse here: lossy ones come from /rendered"
 
 
 def offers(instance: StoredInstance, *, wrapped: bool) -> tuple[Offer, ...]:
-    """Return the forms in which an instance can leave, the default first."""
+    """Return the forms in which an instance can leave, the default first; those that are compressed, if they fit."""
     stored = instance.transfer_syntax_uid
     found = []
     if EXPLICIT_LITTLE_ENDIAN in forms(instance):
         found.append(Offer(DICOM, wrapped, EXPLICIT_LITTLE_ENDIAN, is_stored=_leaves_explicit(stored)))
     if not _leaves_explicit(stored):
         found.append(Offer(DICOM, wrapped, stored, is_stored=True))
+    found += [Offer(DICOM, wrapped, syntax) for syntax in compressed_forms(instance)]
     return tuple(found)
+
+
+def choose_fitting(
+    accepted: Sequence[MediaRange], possible: Sequence[Offer], retrieve: Retrieve, instance: StoredInstance
+) -> Offer:
+    """Return the offer that suits the caller best, of those in which the pixels of an instance fit.
+
+    Raises
+    ------
+    NotAcceptableError
+        There is none.
+    """
+    problem = ""
+    while True:
+        try:
+            offer = choose(accepted, possible)
+        except NotAcceptableError as error:
+            raise NotAcceptableError(problem or f"offered here: {_listed(possible)}{_NO_LOSS}") from error
+        try:
+            check_compressible(retrieve, instance, offer.transfer_syntax)
+        except (InvalidInstanceError, UnsupportedSyntaxError) as error:
+            problem = str(error)
+            possible = [one for one in possible if one.transfer_syntax != offer.transfer_syntax]
+        else:
+            return offer
+
+
+def _listed(possible: Sequence[Offer]) -> str:
+    return ", ".join(sorted({_spelled(offer) for offer in possible}))
+
+
+def _spelled(offer: Offer) -> str:
+    inner = f'"{offer.media_type}"; transfer-syntax={offer.transfer_syntax}'
+    return f"multipart/related; type={inner}" if offer.wrapped else inner.replace('"', "")
 
 
 def part10(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> Payload:
@@ -69,15 +113,17 @@ def frame_offers(instance: StoredInstance) -> tuple[Offer, ...]:
     """Return the forms in which frames of an instance can leave, the default first."""
     stored = instance.transfer_syntax_uid
     is_explicit = _leaves_explicit(stored) or stored in DEFLATED
+    syntaxes = [] if is_explicit else [stored]
+    syntaxes += [syntax for syntax in compressed_forms(instance) if syntax not in DEFLATED]
     found: list[Offer] = []
     for wrapped in (True, False):
         if is_explicit or is_decodable(stored):
             found.append(Offer(OCTETS, wrapped, EXPLICIT_LITTLE_ENDIAN, is_stored=is_explicit))
-        if not is_explicit:
-            found += [
-                Offer(media_type, wrapped, stored, is_stored=True)
-                for media_type in dict.fromkeys((MEDIA_TYPES.get(stored, OCTETS), OCTETS))
-            ]
+        found += [
+            Offer(media_type, wrapped, syntax, is_stored=syntax == stored)
+            for syntax in syntaxes
+            for media_type in dict.fromkeys((MEDIA_TYPES.get(syntax, OCTETS), OCTETS))
+        ]
     return tuple(found)
 
 
@@ -87,7 +133,7 @@ class FrameReader:
     def __init__(self, retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> None:
         self._retrieve = retrieve
         self._instance = instance
-        self._is_stored = transfer_syntax_uid == instance.transfer_syntax_uid
+        self._transfer_syntax_uid = transfer_syntax_uid
         self._description: PixelDescription | None = None
 
     def read(self, index: int) -> bytes:
@@ -99,25 +145,40 @@ class FrameReader:
             There are no such bytes, or they cannot be put into that form.
         """
         data = self._retrieve.frame(self._instance, index)
+        if self._transfer_syntax_uid == self._instance.transfer_syntax_uid and not self._is_shared:
+            return data
+        if self._transfer_syntax_uid in ENCODERS:
+            return self._encoded(data, index)
         table = self._instance.frames
         if table is None or table.kind is FrameKind.RAW:
             return data
         if table.kind is FrameKind.BITS:
             return _from_bit(data, index * table.stride % 8, table.stride)
         if table.kind is FrameKind.SWAP:
-            description = self._described(pixel_vr(self._retrieve, self._instance))
-            return transcode.swap_words(data, description.bits_allocated, description.vr)
-        return data if self._is_stored else self._decoded(data)
+            description = self._described()
+            vr = pixel_vr(self._retrieve, self._instance)
+            return transcode.swap_words(data, description.bits_allocated, vr)
+        return self._decoded(data)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Return whether bytes are shared with the neighbours of a frame."""
+        return self._instance.frames is not None and self._instance.frames.kind is FrameKind.BITS
 
     def _decoded(self, data: bytes) -> bytes:
         description = self._described()
         pieces = b"".join(transcode.decompress([data], replace(description, n_frames=1)))
         return pieces[: (frame_bits(transcode.native_description(description)) + 7) // 8]
 
-    def _described(self, vr: str = "") -> PixelDescription:
+    def _encoded(self, data: bytes, index: int) -> bytes:
+        description = self._described()
+        encoded = encoded_description(description, self._transfer_syntax_uid)
+        return encode_frame(decode_stored(data, description, index=index), encoded)
+
+    def _described(self) -> PixelDescription:
         if self._description is None:
             header = self._retrieve.header(self._instance)
-            self._description = describe_pixels(header, self._instance.transfer_syntax_uid, vr=vr)
+            self._description = described(self._retrieve, self._instance, header)
         return self._description
 
 

@@ -10,15 +10,21 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from pacs_gateway.archive.egress import Payload
-from pacs_gateway.archive.retrieve import MetadataBlob
+from pacs_gateway.archive.retrieve import MetadataBlob, Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.dicomweb import dicom_json
 from pacs_gateway.errors import InputError, NotFoundError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
 from viewer_api.dicomweb.answer import Outline, Part, multipart_related, single
-from viewer_api.dicomweb.egress import FrameReader, frame_offers, offers, part10, part10_length
-from viewer_api.errors import NotAcceptableError
+from viewer_api.dicomweb.egress import (
+    FrameReader,
+    choose_fitting,
+    frame_offers,
+    offers,
+    part10,
+    part10_length,
+)
 from viewer_api.negotiation import OCTETS, MediaRange, Offer, choose
 
 router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
@@ -78,8 +84,9 @@ def frames_of_instance(visitor: Reader, study: Uid, series: Uid, instance: Uid, 
     found = only_instance(visitor, study, series, instance)
     numbers = frame_numbers(frames, found)
     possible = [offer for offer in frame_offers(found) if offer.wrapped or len(numbers) == 1]
-    offer = choose(visitor.accepted, possible)
-    reader = FrameReader(visitor.gateway.archive.retrieve, found, offer.transfer_syntax)
+    retrieve = visitor.gateway.archive.retrieve
+    offer = choose_fitting(visitor.accepted, possible, retrieve, found)
+    reader = FrameReader(retrieve, found, offer.transfer_syntax)
 
     def parts() -> Iterator[Part]:
         for number in numbers:
@@ -124,8 +131,8 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
         raise NotFoundError("nothing there")
     retrieve = visitor.gateway.archive.retrieve
     # Each leaves in the form that suits; the first that has none is told of before anything is sent.
-    accepted = visitor.accepted
-    chosen = [(instance, _choose_form(accepted, instance, len(instances))) for instance in instances]
+    accepted, is_one = visitor.accepted, len(instances) == 1
+    chosen = [(instance, _choose_form(accepted, retrieve, instance, is_one=is_one)) for instance in instances]
 
     outlines = [
         Outline(offer, _location(visitor, instance), part10_length(instance, offer.transfer_syntax))
@@ -139,21 +146,13 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
     return multipart_related(parts(), outlines) if chosen[0][1].wrapped else single(next(parts()))
 
 
-def _choose_form(accepted: Sequence[MediaRange], instance: StoredInstance, n_instances: int) -> Offer:
+def _choose_form(
+    accepted: Sequence[MediaRange], retrieve: Retrieve, instance: StoredInstance, *, is_one: bool
+) -> Offer:
     possible = offers(instance, wrapped=True)
-    if n_instances == 1:
+    if is_one:
         possible += offers(instance, wrapped=False)
-    try:
-        return choose(accepted, possible)
-    except NotAcceptableError as error:
-        raise NotAcceptableError(
-            f"offered here: {', '.join(sorted({_spelled(offer) for offer in possible}))}; or transfer-syntax=*"
-        ) from error
-
-
-def _spelled(offer: Offer) -> str:
-    inner = f'"{offer.media_type}"; transfer-syntax={offer.transfer_syntax}'
-    return f"multipart/related; type={inner}" if offer.wrapped else inner.replace('"', "")
+    return choose_fitting(accepted, possible, retrieve, instance)
 
 
 def _location(visitor: Visitor, instance: StoredInstance) -> str:
