@@ -1,11 +1,11 @@
 """Importing files, folders and ZIP archives; one bad file does not stop the rest."""
 
+import io
 import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,20 @@ _CHUNK_BYTES = 1 << 20
 _N_THREADS = 8
 # Promises B8: a small archive must not fill the disk, nor an archive of archives go on for ever.
 _MAX_ENTRIES = 100_000
+_MAX_DIRECTORY_BYTES = 16 << 20
 _MAX_RATIO = 100
 _RATIO_FLOOR_BYTES = 64 << 20
+_ENTRY_MAGIC = b"PK\1\2"
+# What files, archives and their decompressors raise where they cannot be read.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,8 @@ class Imported:
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     name: str
-    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    open: Callable[[], IO[bytes]]
+    """Only while it is the turn of this one; what it returns may be read later, by another thread."""
     max_bytes: int | None = None
 
 
@@ -55,7 +68,12 @@ def import_paths(ingest: Ingest, paths: Iterable[Path], origin: Origin) -> Itera
             if isinstance(candidate, Imported):
                 yield candidate
                 continue
-            under_way.add(pool.submit(_import, ingest, candidate, origin))
+            try:
+                file = candidate.open()
+            except _UNREADABLE as error:
+                yield _unreadable(candidate.name, error)
+                continue
+            under_way.add(pool.submit(_import, ingest, candidate, file, origin))
             if len(under_way) >= 2 * _N_THREADS:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -68,9 +86,9 @@ def count_files(paths: Iterable[Path]) -> int:
     return sum(1 for _ in _candidates(paths))
 
 
-def _import(ingest: Ingest, candidate: _Candidate, origin: Origin) -> Imported:
+def _import(ingest: Ingest, candidate: _Candidate, file: IO[bytes], origin: Origin) -> Imported:
     try:
-        with candidate.open() as file:
+        with file:
             reception = ingest.receive_part10(origin)
             try:
                 taken = 0
@@ -86,17 +104,13 @@ def _import(ingest: Ingest, candidate: _Candidate, origin: Origin) -> Imported:
         raise
     except GatewayError as error:
         return Imported(candidate.name, None, str(error))
-    except (
-        OSError,
-        EOFError,
-        lzma.LZMAError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:  # as zipfile and its decompressors raise
-        return Imported(candidate.name, None, f"cannot be read: {type(error).__name__}")
+    except _UNREADABLE as error:
+        return _unreadable(candidate.name, error)
     return Imported(candidate.name, stored.outcome)
+
+
+def _unreadable(name: str, error: Exception) -> Imported:
+    return Imported(name, None, f"cannot be read: {type(error).__name__}")
 
 
 def _candidates(paths: Iterable[Path]) -> Iterator[_Candidate | Imported]:
@@ -129,30 +143,49 @@ def _is_part10(path: Path) -> bool:
 
 def _of_archive(path: Path) -> Iterator[_Candidate | Imported]:
     try:
+        _check_directory(path)
+        # Entries are opened here, one after the other, and read by threads: an archive that each thread opened for
+        # itself would have its whole directory read again for every entry.
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        yield Imported(str(path), None, f"cannot be read: {type(error).__name__}")
-        return
-    if len(entries) > _MAX_ENTRIES:
-        yield Imported(str(path), None, f"the archive has more than {_MAX_ENTRIES} entries")
-        return
-    for entry in entries:
-        if entry.filename.upper().rpartition("/")[2] == "DICOMDIR":
-            continue
-        name = f"{path}:{entry.filename}"
-        limit = max(entry.compress_size * _MAX_RATIO, _RATIO_FLOOR_BYTES)
-        if entry.file_size > limit:
-            yield Imported(name, None, "the archive's entry is packed beyond reason")
-            continue
-        yield _Candidate(name, partial(_open_entry, path, entry), max_bytes=entry.file_size)
+            for entry in archive.infolist():
+                if not entry.is_dir() and entry.filename.upper().rpartition("/")[2] != "DICOMDIR":
+                    yield _of_entry(path, archive, entry)
+    except InvalidInstanceError as error:
+        yield Imported(str(path), None, str(error))
+    except _UNREADABLE as error:
+        yield _unreadable(str(path), error)
 
 
-@contextmanager
-def _open_entry(path: Path, entry: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
-    # Each thread opens the archive for itself: a shared one reads under a lock. By entry, for names may repeat.
-    with zipfile.ZipFile(path) as archive, archive.open(entry) as file:
-        yield file
+def _of_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _Candidate | Imported:
+    name = f"{path}:{entry.filename}"
+    if entry.file_size > max(entry.compress_size * _MAX_RATIO, _RATIO_FLOOR_BYTES):
+        return Imported(name, None, "the archive's entry is packed beyond reason")
+    return _Candidate(name, partial(archive.open, entry), max_bytes=entry.file_size)
+
+
+def _check_directory(path: Path) -> None:
+    """Read the directory of an archive, which goes into memory whole, if it has a reasonable size.
+
+    Raises
+    ------
+    InvalidInstanceError
+        It has too many entries, or too much in them.
+    """
+    with _DirectoryReader(io.FileIO(path)) as file, zipfile.ZipFile(file):
+        pass
+
+
+class _DirectoryReader(io.BufferedReader):
+    """Looks at what is read of an archive while it is opened, before objects are made of it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read bytes, unless they are more than those of a reasonable directory."""
+        if size is not None and size > _MAX_DIRECTORY_BYTES:
+            raise InvalidInstanceError(f"the archive's directory is larger than {_MAX_DIRECTORY_BYTES >> 20} MiB")
+        data = super().read(size)
+        if data.count(_ENTRY_MAGIC) > _MAX_ENTRIES:
+            raise InvalidInstanceError(f"the archive has more than {_MAX_ENTRIES} entries")
+        return data
 
 
 def _open_file(path: Path) -> IO[bytes]:

@@ -1,0 +1,55 @@
+"""One running gateway with the sample studies in it, for every client of DICOMweb."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.acceptance.pydicom_files import FOLDER
+from tests.acceptance.samples import SampleFile, sample_file
+from tests.support import dicomweb
+from tests.support.running_gateway import ROOT, RunningGateway, running_gateway
+
+_OF_PYDICOM = ("examples_palette.dcm", "waveform_ecg.dcm")
+"""A picture with a palette, and bulk data inside a sequence."""
+_PASSWORD = "an everyday password"
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway whose callers say who they are."""
+    with running_gateway(tmp_path_factory.mktemp("dicomweb"), {"PACS_DICOM_WORKERS": "1"}) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def client(gateway: RunningGateway) -> Iterator[httpx.Client]:
+    """The administrator, by token."""
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def browser(gateway: RunningGateway) -> Iterator[httpx.Client]:
+    """An administrator in a browser: a session cookie and no token, and the page's origin where something is sent."""
+    one_time = gateway.facts("user", "add", "viewer", "--role", "administrator")["one_time_password"]
+    with httpx.Client(base_url=gateway.url, headers={"Origin": gateway.url}, timeout=60) as browser:
+        browser.post("/login", data={"name": "viewer", "password": one_time})
+        changed = {"old": one_time, "new": _PASSWORD, "repeat": _PASSWORD}
+        assert browser.post("/password", data=changed).status_code == httpx.codes.SEE_OTHER
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def samples(client: httpx.Client) -> list[SampleFile]:
+    """The committed samples and two files of pydicom's, stored."""
+    paths = sorted((ROOT / "sample_dicom" / "subset").rglob("*.dcm"))
+    files = [sample_file(path) for path in [*paths, *(FOLDER / "test_files" / name for name in _OF_PYDICOM)]]
+    answer = dicomweb.store(client, [file.path.read_bytes() for file in files])
+    assert answer.status_code == httpx.codes.OK, answer.text
+    return files
+
+
+def sample(samples: list[SampleFile], folder_or_name: str) -> SampleFile:
+    """Return the first sample of a folder, or the one whose file has this name."""
+    return next(one for one in samples if folder_or_name in (one.path.parent.name, one.path.name))
