@@ -7,7 +7,7 @@ Whatever a codec raises on hostile bytes leaves here as `InvalidInstanceError`.
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -92,6 +92,13 @@ def decode_stored(data: bytes, description: PixelDescription, *, index: int = 0)
     if frame.shape != description.shape or frame.dtype != description.dtype:
         raise InvalidInstanceError("a decoded frame has another size than the header says")
     return frame
+
+
+def decode_cells(data: bytes, description: PixelDescription, *, index: int = 0) -> Frame:
+    """Decode one frame as `decode_stored` does, but with all bits of its pixel cells: overlays may lie in the spare."""
+    allocated = description.bits_allocated
+    whole = replace(description, bits_stored=allocated, high_bit=allocated - 1, pixel_representation=0)
+    return decode_stored(data, whole, index=index)
 
 
 def decoded_photometric(description: PixelDescription) -> str:

@@ -1,28 +1,25 @@
-"""Decoded values to what a screen shows: modality LUT, VOI LUT, presentation, palette (PS3.4 N.2).
+"""Decoded values to what a screen shows: what the object itself says of its display (PS3.4 N.2).
 
 Enhanced multi-frame objects say per frame, in functional groups, what others say once.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pacs_gateway.errors import InputError
-from pacs_gateway.imaging import elements, lut
-from pacs_gateway.imaging.spread import offsets, spread, value_range
+from pacs_gateway.imaging import elements, grey, lut
+from pacs_gateway.imaging.grey import Image as Image
+from pacs_gateway.imaging.grey import Shading, Step
+from pacs_gateway.imaging.padding import Padding, padding
+from pacs_gateway.imaging.spread import spread
 from pacs_gateway.imaging.window import Values, VoiFunction, Window
 
-Image = NDArray[np.uint8]
-"""(rows, columns) grey or (rows, columns, 3) RGB."""
-
-_Step = Callable[[Values], Values]
-_MAX_VALUE = 1e300
-"""Beyond it nothing is shown apart; it keeps sums and quotients of hostile slopes and windows finite."""
 # In the order of PS3.3 10.7: what is meant for display first
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _MAX_ASPECT = 100.0
+# PS3.3 C.8.13.3.1 and its like: the functional groups in which enhanced objects say Pixel Presentation of a frame
+_FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 
 
 def render(frame: NDArray[np.number], header: Dataset, *, index: int, window: Window | None = None) -> Image:
@@ -44,22 +41,13 @@ def render(frame: NDArray[np.number], header: Dataset, *, index: int, window: Wi
     InvalidInstanceError
         The header's display attributes are malformed.
     """
-    photometric = elements.text(header, "PhotometricInterpretation")
-    if photometric == "PALETTE COLOR":
+    if elements.text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return lut.palette_colours(frame, header, is_signed=frame.dtype.kind == "i")
     if frame.ndim == 3:
         return _eight_bit_colour(frame, header)
-    modality = _modality(header, index, is_signed=frame.dtype.kind == "i")
-    voi = _voi(frame, header, index, modality=modality, window=window)
-    # PS3.3 C.11.6.1.2 and C.7.6.3.1.2: both say the same, that the lowest value is white
-    is_inverse = photometric == "MONOCHROME1" or elements.text(header, "PresentationLUTShape") == "INVERSE"
-
-    def levels(values: Values) -> Image:
-        with np.errstate(over="ignore"):
-            shades = voi(modality(values))
-        return np.rint((1 - shades if is_inverse else shades) * 255).astype(np.uint8)
-
-    return _mapped(frame, levels)
+    background = padding(frame, header)
+    shown = grey.shaded(frame, _shading(frame, header, index, window, background), background)
+    return lut.supplemented(shown, frame, header) if _has_colours(header, index) else shown
 
 
 def pixel_aspect(header: Dataset, *, index: int) -> float:
@@ -87,31 +75,40 @@ def _macro(header: Dataset, index: int, keyword: str) -> Dataset:
     return header
 
 
-def _modality(header: Dataset, index: int, *, is_signed: bool) -> _Step:
+def _shading(
+    frame: NDArray[np.number], header: Dataset, index: int, window: Window | None, background: Padding | None
+) -> Shading:
+    """Return the steps that the object asks for, with `window` in place of its own."""
+    is_signed = frame.dtype.kind == "i"
+    modality = _modality(header, index, is_signed=is_signed)
+    voi = window.shades if window else _voi(header, index, modality, is_signed=is_signed)
+    if voi is None:
+        voi = spread(frame, modality, background, is_bits=elements.integer(header, "BitsAllocated") == 1).shades
+    # PS3.3 C.11.6.1.2 and C.7.6.3.1.2: both say the same, that the lowest value is white
+    is_inverse = elements.text(header, "PhotometricInterpretation") == "MONOCHROME1"
+    shape = "INVERSE" if is_inverse else elements.text(header, "PresentationLUTShape")
+    tables = elements.items(header, "PresentationLUTSequence")
+    return Shading(modality, voi, grey.table_presentation(tables[0]) if tables else grey.shape_presentation(shape))
+
+
+def _modality(header: Dataset, index: int, *, is_signed: bool) -> Step:
     """Return the step from stored values to the modality's (PS3.3 C.11.1, per frame C.7.6.16.2.9)."""
     for item in elements.items(header, "ModalityLUTSequence"):
-        table = lut.read_table(item, "LUTDescriptor", "LUTData", is_signed=is_signed)
-        return lambda values: table.apply(values).astype(np.float64)
-    source = _macro(header, index, "PixelValueTransformationSequence")
-    slope = next(iter(elements.numbers(source, "RescaleSlope")), 1.0)
-    intercept = next(iter(elements.numbers(source, "RescaleIntercept")), 0.0)
-    return lambda values: np.clip(values * slope + intercept, -_MAX_VALUE, _MAX_VALUE)
+        return grey.table_modality(item, is_signed=is_signed)
+    return grey.linear_modality(*grey.rescale(_macro(header, index, "PixelValueTransformationSequence")))
 
 
-def _voi(frame: NDArray[np.number], header: Dataset, index: int, *, modality: _Step, window: Window | None) -> _Step:
-    """Return the step from the modality's values to shades from 0 to 1 (PS3.3 C.11.2)."""
-    if window:
-        return window.shades
+def _voi(header: Dataset, index: int, modality: Step, *, is_signed: bool) -> Step | None:
+    """Return the object's own step from the modality's values to shades (PS3.3 C.11.2); None where it has none."""
     source = _macro(header, index, "FrameVOILUTSequence")
     for item in elements.items(source, "VOILUTSequence"):
-        is_signed = bool(modality(np.zeros(1))[0] < 0) or frame.dtype.kind == "i"
-        table = lut.read_table(item, "LUTDescriptor", "LUTData", is_signed=is_signed)
-        return lambda values: table.apply(values) / table.top
-    return (_own_window(source) or spread(frame, header, modality)).shades
+        return grey.table_voi(item, modality, is_signed=is_signed)
+    window = own_window(source)
+    return window.shades if window else None
 
 
-def _own_window(source: Dataset) -> Window | None:
-    """Return the object's first window; None when it has none that can be used."""
+def own_window(source: Dataset) -> Window | None:
+    """Return the first window among the attributes of `source`; None when it has none that can be used."""
     center, width = elements.numbers(source, "WindowCenter"), elements.numbers(source, "WindowWidth")
     if not center or not width:
         return None
@@ -121,17 +118,13 @@ def _own_window(source: Dataset) -> Window | None:
         return None  # widths of 0 come from real devices and mean that there is no window
 
 
-def _mapped(frame: NDArray[np.number], levels: Callable[[Values], Image]) -> Image:
-    """Return `levels` of every pixel, computed once per value where there are fewer values than pixels."""
-    bounds = value_range(frame)
-    if bounds is None:
-        return levels(np.nan_to_num(frame.astype(np.float64)))
-    low, high = bounds
-    table = levels(np.arange(low, high + 1, dtype=np.float64))
-    shown = np.empty(frame.shape, np.uint8)
-    for rows, block in offsets(frame, low):
-        shown[rows] = table[block]
-    return shown
+def _has_colours(header: Dataset, index: int) -> bool:
+    """Return whether the supplemental palette applies to a frame (PS3.3 C.7.6.19, Pixel Presentation)."""
+    if "RedPaletteColorLookupTableDescriptor" not in header:
+        return False
+    groups = (_macro(header, index, keyword) for keyword in _FRAME_TYPES)
+    source = next((group for group in groups if group is not header), header)
+    return elements.text(source, "PixelPresentation") in {"COLOR", "MIXED"}
 
 
 def _eight_bit_colour(frame: NDArray[np.number], header: Dataset) -> Image:

@@ -22,6 +22,8 @@ from pacs_gateway.errors import InvalidInstanceError
 
 Scalar = str | int | float
 """One value of an element; text keeps no padding."""
+Key = str | int
+"""Keyword of an element, or its tag where it is one of a repeating group (60xx)."""
 
 _BINARY: Mapping[str, str] = MappingProxyType({"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"})
 _TEXT = frozenset({"IS", "DS", "CS", "UI"})
@@ -46,7 +48,7 @@ OSError is no file's here: it is how they say that a sequence ends early.
 
 
 @contextmanager
-def malformed(keyword: str) -> Iterator[None]:
+def malformed(keyword: Key) -> Iterator[None]:
     """Turn whatever reading the element `keyword` raises into an `InvalidInstanceError` that names it.
 
     The cause is cut off: its text may repeat the value.
@@ -56,10 +58,11 @@ def malformed(keyword: str) -> Iterator[None]:
     except InvalidInstanceError:
         raise
     except READ_ERRORS as error:
-        raise InvalidInstanceError(f"{keyword} cannot be read ({type(error).__name__})") from None
+        name = keyword if isinstance(keyword, str) else f"({keyword >> 16:04X},{keyword & 0xFFFF:04X})"
+        raise InvalidInstanceError(f"{name} cannot be read ({type(error).__name__})") from None
 
 
-def values(header: Dataset, keyword: str) -> tuple[Scalar, ...]:
+def values(header: Dataset, keyword: Key) -> tuple[Scalar, ...]:
     """Return the values of the element `keyword`; empty when it is absent or has no value."""
     with malformed(keyword):
         element = _stored(header, keyword)
@@ -70,14 +73,14 @@ def values(header: Dataset, keyword: str) -> tuple[Scalar, ...]:
         return _plain_values(element)
 
 
-def integer(header: Dataset, keyword: str) -> int | None:
+def integer(header: Dataset, keyword: Key) -> int | None:
     """Return the first value of `keyword` as an integer, None when there is none."""
     with malformed(keyword):
         found = values(header, keyword)
         return int(found[0]) if found and found[0] != "" else None
 
 
-def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(header: Dataset, keyword: Key) -> tuple[float, ...]:
     """Return the values of `keyword` as finite numbers."""
     with malformed(keyword):
         found = tuple(float(value) for value in values(header, keyword) if value != "")
@@ -86,13 +89,13 @@ def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
     return found
 
 
-def text(header: Dataset, keyword: str) -> str:
+def text(header: Dataset, keyword: Key) -> str:
     """Return the first value of `keyword` as text without padding, empty when there is none."""
     found = values(header, keyword)
     return str(found[0]).strip() if found else ""
 
 
-def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
+def items(header: Dataset, keyword: Key) -> tuple[Dataset, ...]:
     """Return the items of the sequence `keyword`; empty when it is absent."""
     tag = _tag(keyword)
     if tag not in header:
@@ -101,7 +104,7 @@ def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
         return tuple(item for item in header[tag].value or () if isinstance(item, Dataset))
 
 
-def words(header: Dataset, keyword: str) -> bytes:
+def words(header: Dataset, keyword: Key) -> bytes:
     """Return the 16-bit words of a look-up table as little-endian bytes, whichever VR it came in."""
     with malformed(keyword):
         element = _stored(header, keyword)
@@ -122,13 +125,15 @@ def swap(data: bytes, size: int) -> bytes:
     return np.frombuffer(data, f"u{size}", count=whole // size).byteswap().tobytes() + data[whole:]
 
 
-def _tag(keyword: str) -> int:
+def _tag(keyword: Key) -> int:
+    if isinstance(keyword, int):
+        return keyword
     tag = tag_for_keyword(keyword)
     assert tag is not None, keyword
     return tag
 
 
-def _stored(header: Dataset, keyword: str) -> DataElement | RawDataElement | None:
+def _stored(header: Dataset, keyword: Key) -> DataElement | RawDataElement | None:
     """Return the element as it lies in the header, without converting it as indexing would."""
     tag = _tag(keyword)
     return header.get_item(tag) if tag in header else None

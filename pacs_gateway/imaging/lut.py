@@ -60,10 +60,28 @@ def read_palette(header: Dataset, *, is_signed: bool) -> tuple[LookupTable, Look
 
 def palette_colours(frame: NDArray[np.number], header: Dataset, *, is_signed: bool) -> NDArray[np.uint8]:
     """Return a frame of palette indices as 8-bit RGB (rows, columns, 3)."""
-    tables = read_palette(header, is_signed=is_signed)
+    return _coloured(frame, read_palette(header, is_signed=is_signed))
+
+
+def supplemented(shown: NDArray[np.uint8], frame: NDArray[np.number], header: Dataset) -> NDArray[np.uint8]:
+    """Return the grey image `shown` with the colours of the supplemental palette (PS3.3 C.7.6.19).
+
+    Stored values from the first one that the palette maps are coloured, those below it stay grey.
+    """
+    tables = read_palette(header, is_signed=frame.dtype.kind == "i")
+    is_coloured = frame >= min(table.first for table in tables)
+    if not is_coloured.any():
+        return shown
+    image = np.repeat(shown[..., np.newaxis], 3, axis=2)
+    image[is_coloured] = _coloured(frame[is_coloured], tables)
+    return image
+
+
+def _coloured(values: NDArray[np.number], tables: tuple[LookupTable, LookupTable, LookupTable]) -> NDArray[np.uint8]:
+    """Return `values` as 8-bit RGB, in one more dimension."""
     # Palettes said to have 16 bits whose entries all fit into 8 come from real devices and would be black.
     spare = 8 if any(table.entries.max() > 0xFF for table in tables) else 0
-    return np.stack([(table.apply(frame) >> spare).astype(np.uint8) for table in tables], axis=-1)
+    return np.stack([(table.apply(values) >> spare).astype(np.uint8) for table in tables], axis=-1)
 
 
 def _palette(header: Dataset, colour: str, *, is_signed: bool) -> LookupTable:
