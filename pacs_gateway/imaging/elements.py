@@ -18,6 +18,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from pacs_gateway.domain.character_set import CharacterSet, character_set
+from pacs_gateway.domain.values import clean
 from pacs_gateway.errors import InvalidInstanceError
 
 Scalar = str | int | float
@@ -93,6 +95,20 @@ def text(header: Dataset, keyword: Key) -> str:
     """Return the first value of `keyword` as text without padding, empty when there is none."""
     found = values(header, keyword)
     return str(found[0]).strip() if found else ""
+
+
+def free_text(header: Dataset, keyword: Key, charset: CharacterSet) -> str:
+    """Return what people wrote into the element `keyword`, cleaned, without a border between values."""
+    with malformed(keyword):
+        element = _stored(header, keyword)
+        if element is None or element.value is None:
+            return ""
+        return charset.decode(element.value) if isinstance(element.value, bytes) else clean(str(element.value))
+
+
+def declared_charset(header: Dataset) -> CharacterSet:
+    """Return the character set of a header's free text."""
+    return character_set("\\".join(str(term) for term in values(header, "SpecificCharacterSet")), "")
 
 
 def items(header: Dataset, keyword: Key) -> tuple[Dataset, ...]:

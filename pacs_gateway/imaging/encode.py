@@ -14,8 +14,8 @@ _MAX_JPEG_SIDE = 65500
 """libjpeg's own limit, a little under the format's 65535."""
 
 
-def encode_jpeg(image: NDArray[np.uint8], *, quality: int = 90) -> bytes:
-    """Encode grey or RGB pixels as baseline JPEG of `quality` 1 to 100.
+def encode_jpeg(image: NDArray[np.uint8], *, quality: int = 90, profile: bytes | None = None) -> bytes:
+    """Encode grey or RGB pixels as baseline JPEG of `quality` 1 to 100, with the ICC profile of its colours.
 
     Raises
     ------
@@ -24,12 +24,12 @@ def encode_jpeg(image: NDArray[np.uint8], *, quality: int = 90) -> bytes:
     """
     if max(image.shape[:2]) > _MAX_JPEG_SIDE:
         raise UnsupportedSyntaxError(f"JPEG has at most {_MAX_JPEG_SIDE} rows and columns")
-    return _saved(image, "JPEG", quality=quality)
+    return _saved(image, "JPEG", profile, quality=quality)
 
 
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """Encode grey or RGB pixels as PNG."""
-    return _saved(image, "PNG", compress_level=6)
+def encode_png(image: NDArray[np.uint8], *, profile: bytes | None = None) -> bytes:
+    """Encode grey or RGB pixels as PNG, with the ICC profile of its colours."""
+    return _saved(image, "PNG", profile, compress_level=6)
 
 
 def encode_gif(images: Iterable[NDArray[np.uint8]], *, frame_ms: float) -> bytes:
@@ -68,7 +68,7 @@ def fit(image: NDArray[np.uint8], *, max_width: int, max_height: int, aspect: fl
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
-def _saved(image: NDArray[np.uint8], form: str, **options: int) -> bytes:
+def _saved(image: NDArray[np.uint8], form: str, profile: bytes | None, **options: int) -> bytes:
     file = BytesIO()
-    Image.fromarray(image).save(file, form, **options)
+    Image.fromarray(image).save(file, form, icc_profile=profile, **options)
     return file.getvalue()

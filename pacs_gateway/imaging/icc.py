@@ -5,8 +5,7 @@ else's has to be shipped.
 """
 
 import struct
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from functools import cache
 from io import BytesIO
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from pacs_gateway.errors import InvalidInstanceError
 from pacs_gateway.imaging import elements
+from pacs_gateway.imaging.view import IccProfile
 
 MAX_PROFILE_BYTES = 4 * 2**20
 """Largest profile that is embedded; cameras' and scanners' take up to 1 MiB."""
@@ -25,22 +25,12 @@ _HEADER_BYTES = 128
 _SIGNATURE = slice(36, 40)
 _COLOUR_SPACE = slice(16, 20)
 
-_Curve = NDArray[np.float64]
-_CURVE_POINTS = 1024
+_VERSION = 0x04200000
 _D50 = (0.9642, 1.0, 0.8249)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-class ColourSpace(StrEnum):
-    """The well-known colour spaces that a picture can be asked for in (PS3.18 8.3.5.1.5)."""
-
-    SRGB = "srgb"
-    ADOBE_RGB = "adobergb"
-    ROMM_RGB = "rommrgb"
-    DISPLAY_P3 = "displayp3"
-
-
-def icc_profile(header: Dataset, *, index: int = 0) -> bytes | None:
+def icc_profile(header: Dataset) -> bytes | None:
     """Return the ICC profile of an image's colours; None where it has none or the image is grey.
 
     Raises
@@ -62,7 +52,25 @@ def icc_profile(header: Dataset, *, index: int = 0) -> bytes | None:
     return found[: int.from_bytes(found[:4])]  # without the byte that makes its length even
 
 
-def converted(image: NDArray[np.uint8], profile: bytes | None, space: ColourSpace) -> NDArray[np.uint8]:
+def profiled(image: NDArray[np.uint8], header: Dataset, wanted: IccProfile) -> tuple[NDArray[np.uint8], bytes | None]:
+    """Return a picture in the colours that are `wanted`, and the profile to embed; None for none.
+
+    Grey pictures have none: their levels are P-values, which no profile describes (PS3.14).
+
+    Raises
+    ------
+    InvalidInstanceError
+        The image's own profile is needed and cannot be used.
+    """
+    if image.ndim == 2 or wanted is IccProfile.NO:
+        return image, None
+    own = icc_profile(header)
+    if wanted is IccProfile.YES:
+        return image, own or space_profile(IccProfile.SRGB)
+    return converted(image, own, wanted), space_profile(wanted)
+
+
+def converted(image: NDArray[np.uint8], profile: bytes | None, space: IccProfile) -> NDArray[np.uint8]:
     """Return an RGB image in the colours of a well-known space.
 
     Parameters
@@ -75,12 +83,12 @@ def converted(image: NDArray[np.uint8], profile: bytes | None, space: ColourSpac
     InvalidInstanceError
         The profile cannot be used.
     """
-    if profile is None and space is ColourSpace.SRGB:
+    if profile is None and space is IccProfile.SRGB:
         return image
     try:
         source, target = (
             ImageCms.ImageCmsProfile(BytesIO(data))
-            for data in (profile or space_profile(ColourSpace.SRGB), space_profile(space))
+            for data in (profile or space_profile(IccProfile.SRGB), space_profile(space))
         )
         shown = ImageCms.profileToProfile(Image.fromarray(image), source, target)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
@@ -90,28 +98,26 @@ def converted(image: NDArray[np.uint8], profile: bytes | None, space: ColourSpac
 
 
 @cache
-def space_profile(space: ColourSpace) -> bytes:
-    """Return the ICC profile of a well-known space (ICC.1:2001-04, three-component matrix-based display profile)."""
-    name, white, primaries, curve = _SPACES[space]
-    colorants = _colorants(white, primaries)
-    points = np.rint(curve(np.linspace(0, 1, _CURVE_POINTS)) * 0xFFFF).astype(">u2")
-    tone = b"curv" + bytes(4) + struct.pack(">I", points.size) + points.tobytes()
-    tags = {
-        b"desc": b"desc"
-        + bytes(4)
-        + struct.pack(">I", len(name) + 1)
-        + name.encode("ascii")
-        + bytes(1 + 4 + 4 + 2 + 1 + 67),
-        b"cprt": b"text" + bytes(4) + b"No copyright\0",
-        b"wtpt": _xyz(_D50),
-        b"rXYZ": _xyz(colorants[:, 0]),
-        b"gXYZ": _xyz(colorants[:, 1]),
-        b"bXYZ": _xyz(colorants[:, 2]),
-        b"rTRC": tone,
-        b"gTRC": tone,
-        b"bTRC": tone,
-    }
-    return _assembled(tags)
+def space_profile(space: IccProfile) -> bytes:
+    """Return the ICC profile of one of the well-known spaces (ICC.1:2010 8.4.3, a matrix-based display profile)."""
+    name, white, primaries, tone = _SPACES[space]
+    adaptation = _adaptation(white)
+    colorants = adaptation @ _unadapted(white, primaries)
+    curve = b"para" + struct.pack(">4x2H", 3, 0) + _fixed(tone)
+    return _assembled(
+        {
+            b"desc": _localized(name),
+            b"cprt": _localized("No copyright"),
+            b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
+            b"chad": b"sf32\0\0\0\0" + _fixed(adaptation.ravel()),
+            b"rXYZ": b"XYZ \0\0\0\0" + _fixed(colorants[:, 0]),
+            b"gXYZ": b"XYZ \0\0\0\0" + _fixed(colorants[:, 1]),
+            b"bXYZ": b"XYZ \0\0\0\0" + _fixed(colorants[:, 2]),
+            b"rTRC": curve,
+            b"gTRC": curve,
+            b"bTRC": curve,
+        }
+    )
 
 
 def _assembled(tags: Mapping[bytes, bytes]) -> bytes:
@@ -124,58 +130,61 @@ def _assembled(tags: Mapping[bytes, bytes]) -> bytes:
             places[content] = start + len(body)
             body += content + bytes(-len(content) % 4)
     table = b"".join(struct.pack(">4sII", tag, places[content], len(content)) for tag, content in tags.items())
-    head = struct.pack(">I4x", start + len(body)) + b"\x02\x10\0\0" + b"mntrRGB XYZ "
+    head = struct.pack(">I4xI", start + len(body), _VERSION) + b"mntrRGB XYZ "
     head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + _fixed(_D50)
     return head.ljust(_HEADER_BYTES, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 
-def _colorants(white: tuple[float, float], primaries: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
-    """Return the matrix from linear RGB to XYZ as seen under D50 (Bradford adaptation)."""
+def _adaptation(white: tuple[float, float]) -> NDArray[np.float64]:
+    """Return the matrix from XYZ seen under `white` to XYZ under D50 (Bradford)."""
+    ratio = (_BRADFORD @ _D50) / (_BRADFORD @ _of_xy(*white))
+    return np.linalg.solve(_BRADFORD, np.diag(ratio) @ _BRADFORD)
+
+
+def _unadapted(white: tuple[float, float], primaries: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
+    """Return the matrix from linear RGB to XYZ."""
     columns = np.array([_of_xy(*each) for each in primaries]).T
-    seen = np.array(_of_xy(*white))
-    matrix = columns * np.linalg.solve(columns, seen)
-    adapted = np.linalg.solve(_BRADFORD, np.diag((_BRADFORD @ _D50) / (_BRADFORD @ seen)) @ _BRADFORD)
-    return np.asarray(adapted @ matrix)
+    return np.asarray(columns * np.linalg.solve(columns, np.array(_of_xy(*white))))
 
 
 def _of_xy(x: float, y: float) -> tuple[float, float, float]:
     return x / y, 1.0, (1 - x - y) / y
 
 
-def _xyz(values: tuple[float, float, float] | NDArray[np.float64]) -> bytes:
-    return b"XYZ " + bytes(4) + _fixed(values)
+def _localized(text: str) -> bytes:
+    encoded = text.encode("utf-16-be")
+    return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(encoded), 28) + encoded
 
 
-def _fixed(values: tuple[float, float, float] | NDArray[np.float64]) -> bytes:
+def _fixed(values: Iterable[float]) -> bytes:
     """Encode numbers with 16 bits behind the point."""
-    return struct.pack(">3i", *(round(float(value) * 0x10000) for value in values))
-
-
-def _srgb(shades: _Curve) -> _Curve:
-    # IEC 61966-2-1
-    return np.where(shades <= 0.04045, shades / 12.92, ((shades + 0.055) / 1.055) ** 2.4)
-
-
-def _adobe(shades: _Curve) -> _Curve:
-    return np.asarray(shades ** (563 / 256))  # Adobe RGB (1998), 4.3.4.2
-
-
-def _romm(shades: _Curve) -> _Curve:
-    return np.where(shades < 16 / 512, shades / 16, shades**1.8)  # ISO 22028-2
+    return b"".join(struct.pack(">i", round(float(value) * 0x10000)) for value in values)
 
 
 _D65 = (0.3127, 0.3290)
+# Exponent g and a, b, c, d of a tone curve: (a x + b) ** g from d on, c x below it
+_SRGB_TONE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1
 _SPACES = MappingProxyType(
     {
-        ColourSpace.SRGB: ("sRGB", _D65, ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), _srgb),
-        ColourSpace.ADOBE_RGB: ("Adobe RGB (1998)", _D65, ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), _adobe),
-        ColourSpace.ROMM_RGB: (
+        IccProfile.SRGB: ("sRGB", _D65, ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), _SRGB_TONE),
+        IccProfile.ADOBERGB: (
+            "Adobe RGB (1998)",
+            _D65,
+            ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
+            (563 / 256, 1.0, 0.0, 0.0, 0.0),
+        ),
+        IccProfile.ROMMRGB: (
             "ROMM RGB",
             (0.3457, 0.3585),
             ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)),
-            _romm,
+            (1.8, 1.0, 0.0, 1 / 16, 16 / 512),  # ISO 22028-2
         ),
-        ColourSpace.DISPLAY_P3: ("Display P3", _D65, ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), _srgb),
+        IccProfile.DISPLAYP3: (
+            "Display P3",
+            _D65,
+            ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+            _SRGB_TONE,
+        ),
     }
 )
 """Name, white point, primaries (x, y of red, green, blue) and tone curve of each space."""

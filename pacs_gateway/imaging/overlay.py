@@ -33,7 +33,7 @@ class _Geometry:
 
 
 def overlay_mask(
-    header: Dataset, shape: tuple[int, ...], *, index: int, cells: NDArray[np.unsignedinteger] | None = None
+    header: Dataset, shape: tuple[int, ...], *, index: int, cells: NDArray[np.number] | None = None
 ) -> Mask | None:
     """Return which pixels of a frame lie under any of its overlays; None where it has none.
 
@@ -57,7 +57,10 @@ def overlay_mask(
     planes = [
         plane for group in GROUPS if (plane := plane_mask(header, group, shape, index=index, cells=cells)) is not None
     ]
-    return np.logical_or.reduce(planes) if planes else None
+    if not planes:
+        return None
+    mask: Mask = np.any(planes, axis=0)
+    return mask
 
 
 def plane_mask(
@@ -66,7 +69,7 @@ def plane_mask(
     shape: tuple[int, ...],
     *,
     index: int,
-    cells: NDArray[np.unsignedinteger] | None = None,
+    cells: NDArray[np.number] | None = None,
 ) -> Mask | None:
     """Return what `overlay_mask` does for the overlay of one group, from 0x6000 on."""
     geometry = _geometry(header, group)
@@ -78,7 +81,8 @@ def plane_mask(
     position = _embedded_bit(header, group)
     if cells is None or position is None:
         return None
-    return (cells >> cells.dtype.type(position) & cells.dtype.type(1)).astype(np.bool_)
+    set_bits: Mask = np.bitwise_and(cells, cells.dtype.type(1 << position)).astype(np.bool_)
+    return set_bits
 
 
 def has_embedded(header: Dataset) -> bool:

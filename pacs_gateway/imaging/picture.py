@@ -7,12 +7,15 @@ from pydicom.dataset import Dataset
 
 from pacs_gateway.errors import InputError
 from pacs_gateway.imaging import elements
-from pacs_gateway.imaging.decode import decode_frame
+from pacs_gateway.imaging.annotation import annotated
+from pacs_gateway.imaging.decode import decode_cells, decode_frame
 from pacs_gateway.imaging.display import Image, pixel_aspect, render
 from pacs_gateway.imaging.encode import encode_gif, encode_jpeg, encode_png, fit
 from pacs_gateway.imaging.header import parse_header
+from pacs_gateway.imaging.icc import profiled
+from pacs_gateway.imaging.overlay import drawn, has_embedded, overlay_mask
 from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
-from pacs_gateway.imaging.view import MediaType, Region, View
+from pacs_gateway.imaging.view import Annotation, MediaType, Region, View
 
 MAX_PIXELS = 2**26
 """Most pixels that a picture is enlarged to."""
@@ -45,17 +48,23 @@ def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indic
     parsed, vr = parse_header(header, transfer_syntax_uid)
     description = describe_pixels(parsed, transfer_syntax_uid, vr=vr)
     if view.media_type is MediaType.GIF:
-        shown = (_shown(data, description, parsed, index, view) for data, index in zip(frames, indices, strict=True))
+        shown = (
+            profiled(_shown(data, description, parsed, index, view), parsed, view.icc_profile)[0]
+            for data, index in zip(frames, indices, strict=True)
+        )
         return encode_gif(shown, frame_ms=frame_time_ms(parsed))
-    image = _shown(frames[0], description, parsed, indices[0], view)
+    image, profile = profiled(_shown(frames[0], description, parsed, indices[0], view), parsed, view.icc_profile)
     if view.media_type is MediaType.PNG:
-        return encode_png(image)
-    return encode_jpeg(image, quality=view.quality)
+        return encode_png(image, profile=profile)
+    return encode_jpeg(image, quality=view.quality, profile=profile)
 
 
 def _shown(data: bytes, description: PixelDescription, header: Dataset, index: int, view: View) -> Image:
     """Return one frame as it is to be looked at."""
     image = render(decode_frame(data, description, index=index), header, index=index, window=view.window)
+    if Annotation.TECHNIQUE in view.annotations:
+        cells = decode_cells(data, description, index=index) if has_embedded(header) else None
+        image = drawn(image, overlay_mask(header, image.shape, index=index, cells=cells))
     if view.region:
         image = _cut(image, view.region)
     aspect = pixel_aspect(header, index=index)
@@ -67,7 +76,8 @@ def _shown(data: bytes, description: PixelDescription, header: Dataset, index: i
     if view.viewport:
         room = view.viewport
         width, height = room if view.may_enlarge else (min(width, room[0]), min(height, room[1]))
-    return fit(image, max_width=width, max_height=height, aspect=aspect)
+    image = fit(image, max_width=width, max_height=height, aspect=aspect)
+    return annotated(image, header, view.annotations, index=index)
 
 
 def frame_time_ms(header: Dataset) -> float:

@@ -20,10 +20,12 @@ class MediaType(StrEnum):
 
 
 class Annotation(StrEnum):
-    """What is written onto a picture (PS3.18 8.3.5.1.2)."""
+    """What is written onto a picture (PS3.18 8.3.5.1.1)."""
 
     PATIENT = "patient"
+    """Who it is: name, identifier, date of birth, sex."""
     TECHNIQUE = "technique"
+    """How it was made: the examination and where the image stands in it; the object's overlays are drawn too."""
 
 
 class IccProfile(StrEnum):
@@ -32,6 +34,9 @@ class IccProfile(StrEnum):
     NO = "no"
     YES = "yes"
     SRGB = "srgb"
+    ADOBERGB = "adobergb"
+    ROMMRGB = "rommrgb"
+    DISPLAYP3 = "displayp3"
 
 
 @dataclass(frozen=True, slots=True)

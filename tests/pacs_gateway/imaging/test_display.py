@@ -131,6 +131,79 @@ def test_padding_does_not_widen_the_spread() -> None:
     np.testing.assert_array_equal(render(frame, in_range, index=0), with_padding)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}]
+)
+def test_padding_is_black_background(changes: dict[str, object]) -> None:
+    frame = _ramp(dtype="i2")
+    frame[0] = 100
+    changes = {"PixelRepresentation": 1, "WindowCenter": "100", "WindowWidth": "300"} | changes
+    header = grey_header(PixelPaddingValue=90, PixelPaddingRangeLimit=110, **changes)
+    shown = render(frame, as_received(header), index=0)
+    assert not shown[0].any()
+    np.testing.assert_array_equal(shown[1:], render(frame, grey_header(**changes), index=0)[1:])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "limit"),
+    [
+        ("f4", "FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
+        ("f8", "DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
+    ],
+)
+def test_floating_point_padding_is_black_and_not_spread(dtype: str, value: str, limit: str) -> None:
+    frame = np.linspace(0, 1, 24).reshape(4, 6).astype(dtype)
+    frame[0] = -1.1
+    header = as_received(grey_header(**{value: -1.1, limit: -1.2}))
+    shown = render(frame, header, index=0)
+    assert not shown[0].any()
+    assert shown[3, 5] == 255
+    assert shown[2, 2] not in (0, 255)
+
+
+def test_an_image_of_nothing_but_padding_is_shown() -> None:
+    frame = _ramp()
+    header = grey_header(PixelPaddingValue=0, PixelPaddingRangeLimit=100)
+    np.testing.assert_array_equal(render(frame, header, index=0), render(frame, grey_header(), index=0))
+
+
+def test_a_presentation_lut_maps_the_windows_whole_range() -> None:
+    header = grey_header(WindowCenter="12", WindowWidth="24", VOILUTFunction="LINEAR_EXACT")
+    header.PresentationLUTSequence = [_lut([0, 65535, 0], 0)]
+    shown = render(_ramp(), as_received(header), index=0).ravel()
+    shades = np.arange(24) / 24
+    np.testing.assert_array_equal(shown, np.where((shades > 0.25) & (shades < 0.75), 255, 0))
+
+
+@pytest.mark.parametrize("presentation", ["COLOR", "MIXED", "MONOCHROME"])
+@pytest.mark.parametrize("is_per_frame", [True, False])
+def test_a_supplemental_palette_colours_what_lies_above_the_grey(presentation: str, is_per_frame: bool) -> None:
+    header = _palette(grey_header(WindowCenter="5", WindowWidth="10", NumberOfFrames=2), 14, 10, 16)
+    header.PixelPresentation = "MIXED" if is_per_frame else presentation
+    if is_per_frame:
+        frame_types = []
+        for said in ("MONOCHROME", presentation):
+            frame_type = Dataset()
+            frame_type.PixelPresentation = said
+            frame_types.append(_groups(MRImageFrameTypeSequence=frame_type))
+        header.PerFrameFunctionalGroupsSequence = frame_types
+    shown = render(_ramp(), as_received(header), index=1)
+    grey = render(_ramp(), grey_header(WindowCenter="5", WindowWidth="10"), index=0)
+    if presentation == "MONOCHROME":
+        np.testing.assert_array_equal(shown, grey)
+        return
+    is_coloured = _ramp() >= 10
+    np.testing.assert_array_equal(shown[~is_coloured], np.repeat(grey[~is_coloured][:, np.newaxis], 3, axis=1))
+    del header.PixelPresentation  # pydicom only knows plain palettes
+    np.testing.assert_array_equal(shown[is_coloured], (apply_color_lut(_ramp(), header) >> 8)[is_coloured])
+
+
+def test_values_of_32_bits_and_of_more_than_a_table_are_shown() -> None:
+    header = grey_header(BitsAllocated=32, BitsStored=32, WindowCenter="0", WindowWidth="4e9", PixelRepresentation=1)
+    frame = np.linspace(-2e9, 2e9, 24).astype("i4").reshape(4, 6)
+    np.testing.assert_allclose(render(frame, header, index=0).ravel(), np.linspace(0, 255, 24), atol=0.51)
+
+
 def test_an_image_of_one_value_is_shown() -> None:
     assert render(np.zeros((4, 6), np.uint16), grey_header(), index=0).max() == 0
     assert render(np.ones((4, 6), np.uint8), grey_header(BitsAllocated=1), index=0).min() == 255

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pacs_gateway.errors import GatewayError, InputError, InvalidInstanceError
+from pacs_gateway.imaging.icc import space_profile
+from pacs_gateway.imaging.overlay import overlay_mask
 from pacs_gateway.imaging.picture import draw, frame_time_ms
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
 from pacs_gateway.imaging.view import Annotation, IccProfile, MediaType, Region, View
@@ -167,3 +170,34 @@ def test_a_view_goes_to_another_process_and_stays_the_same(view: View) -> None:
     received = View.from_json(view.to_json())
     assert received == view
     assert type(received.media_type) is MediaType
+
+
+def test_overlays_and_facts_are_drawn_only_when_asked_for() -> None:
+    sample = named("examples_overlay.dcm")
+    plain, patient, technique = (
+        np.asarray(
+            picture_of(
+                sample.header,
+                [sample.value],
+                View(media_type=MediaType.PNG, annotations=annotations),
+                syntax=sample.syntax,
+            )
+        )
+        for annotations in ((), (Annotation.PATIENT,), (Annotation.TECHNIQUE,))
+    )
+    mask = overlay_mask(sample.header, plain.shape, index=0)
+    assert mask is not None
+    below = mask & (np.arange(plain.shape[0])[:, np.newaxis] > plain.shape[0] // 2)
+    assert np.all(technique[below] == 255)
+    np.testing.assert_array_equal(patient[below], plain[below])
+    assert (patient != plain).any()
+
+
+def test_colours_come_with_their_profile() -> None:
+    own = space_profile(IccProfile.DISPLAYP3)
+    frame = np.arange(72, dtype="u1").tobytes()
+    for media_type in (MediaType.PNG, MediaType.JPEG):
+        view = View(media_type=media_type)
+        assert picture_of(colour_header(ICCProfile=own), [frame], view).info["icc_profile"] == own
+        without = replace(view, icc_profile=IccProfile.NO)
+        assert "icc_profile" not in picture_of(colour_header(ICCProfile=own), [frame], without).info
