@@ -1,5 +1,6 @@
 """The application: routes, error answers and the layer around them, over one open gateway."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -20,6 +21,9 @@ from viewer_api.internal import spool
 from viewer_api.ops import health
 from viewer_api.portal import login, pages, viewing
 from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
+
+_N_COMPOSING = 2
+"""Stores that put instances together from metadata at once, in a process: each holds up to 16 MiB of it, decoded."""
 
 
 def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
@@ -55,6 +59,7 @@ def _application(config: WebConfig, gateway: Gateway, *, openapi_url: str | None
     )
     app.state.config = config
     app.state.gateway = gateway
+    app.state.composing = asyncio.Semaphore(_N_COMPOSING)
     app.state.registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         app.state.registry.register(collector)

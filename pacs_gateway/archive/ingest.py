@@ -14,6 +14,7 @@ from pacs_gateway.archive.describe import Description, describe_bytes, describe_
 from pacs_gateway.archive.digest import BackgroundDigest
 from pacs_gateway.archive.object_first import ObjectFirst
 from pacs_gateway.archive.reception_head import Announced, encode_reception
+from pacs_gateway.archive.scratch import Scratch
 from pacs_gateway.domain.clock import Clock, to_microseconds, utc_now
 from pacs_gateway.domain.instance import InstanceRecord, Origin
 from pacs_gateway.domain.part10 import MAX_META_LENGTH, decode_head
@@ -79,6 +80,17 @@ class Ingest:
         """
         self._check_room()
         return Part10Reception(self, origin)
+
+    def scratch(self) -> Scratch:
+        """Return a file for what is to be put in order before it can be received; the caller closes it.
+
+        Raises
+        ------
+        CapacityError, UnavailableError
+            As of ``receive``.
+        """
+        self._check_room()
+        return Scratch(self.directory.create_file())
 
     def accepts_storage(self) -> bool:
         """Return whether more can be kept (promises P9)."""

@@ -17,7 +17,7 @@ from tests.viewer_api import studies
 from tests.viewer_api.site import Site, open_site
 from tests.viewer_api.studies import uid
 from viewer_api.config import WebConfig
-from viewer_api.dicomweb.store import failure_reason
+from viewer_api.dicomweb.store_result import failure_reason
 
 BOUNDARY = "the boundary=1"
 HEADERS = {"Content-Type": f'multipart/related; type="application/dicom"; boundary="{BOUNDARY}"'}
@@ -104,8 +104,8 @@ def test_a_preamble_that_is_another_kind_of_file_does_not_survive(client: httpx.
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Content-Type": "application/dicom"}, 415),
-        ({"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=b'}, 415),
+        ({"Content-Type": "application/pdf"}, 415),
+        ({"Content-Type": f'multipart/related; type="application/pdf"; boundary="{BOUNDARY}"'}, 415),
         ({"Content-Type": f'multipart/form-data; boundary="{BOUNDARY}"'}, 415),
         ({"Content-Type": ""}, 415),
         (HEADERS | {"Content-Encoding": "gzip"}, 415),
@@ -132,9 +132,15 @@ def test_a_body_that_says_it_is_too_large_is_not_read(site: Site) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
-def test_metadata_with_bulk_data_are_not_taken(client: httpx.Client) -> None:
+def test_metadata_between_files_is_not_taken(client: httpx.Client) -> None:
     content = body(b"[]", content_type="application/dicom+json")
     assert client.post("/dicom-web/studies", content=content, headers=HEADERS).status_code == 415
+
+
+def test_one_file_may_be_the_body_by_itself(client: httpx.Client) -> None:
+    response = client.post("/dicom-web/studies", content=studies.ct(23), headers={"Content-Type": "application/dicom"})
+    (stored,) = Dataset.from_json(response.text).ReferencedSOPSequence
+    assert (response.status_code, stored.ReferencedSOPInstanceUID) == (200, uid(23, 1, 1))
 
 
 def test_a_body_that_ends_early_keeps_only_what_was_whole(client: httpx.Client) -> None:
@@ -181,6 +187,7 @@ def test_every_refusal_has_its_reason() -> None:
     assert failure_reason(errors.CapacityError()) == 0xA700
     assert failure_reason(errors.UnauthenticatedError()) == 0x0124
     assert failure_reason(errors.UnavailableError()) == 0x0110
+    assert failure_reason(errors.UnsupportedSyntaxError()) == 0xC122
 
 
 def test_a_full_spool_is_told_as_such(site: Site, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
