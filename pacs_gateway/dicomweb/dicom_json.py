@@ -72,12 +72,12 @@ class FailedReference:
 
 def store_response(
     stored: Sequence[StoredReference], failed: Sequence[FailedReference], *, study_url: str = ""
-) -> dict[str, object]:
+) -> JsonObject:
     """Return the Store Instances Response Module (PS3.18 I.2).
 
     What could not be identified goes to the Other Failures Sequence, for the Failed SOP Sequence demands both UIDs.
     """
-    response: dict[str, object] = {}
+    response: JsonObject = {}
     if study_url:
         response["00081190"] = element("UR", study_url)
     known = [entry for entry in failed if entry.sop_class_uid and entry.sop_instance_uid]

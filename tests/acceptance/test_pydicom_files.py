@@ -1,16 +1,21 @@
 """Every file that pydicom ships goes in by C-STORE and by STOW-RS: stored, or refused with the right reason."""
 
+import warnings
 from collections.abc import Iterator
+from io import BytesIO
 
 import httpx
 import pytest
+from pydicom import dcmread
 
-from tests.acceptance.pydicom_files import REFUSED, Reason, Shipped, shipped_files
+from tests.acceptance.pydicom_files import MENDED, REFUSED, Reason, Shipped, shipped_files
 from tests.support import dicomweb
+from tests.support.metadata_store import metadata, post, taken_apart
 from tests.support.raw_sender import NOT_NEGOTIATED, RawSender, StoreAnswer
 from tests.support.running_gateway import RunningGateway, running_gateway
 
-SUCCESS, CANNOT_UNDERSTAND = 0x0000, 0xC000
+SUCCESS, CANNOT_UNDERSTAND, DOES_NOT_MATCH = 0x0000, 0xC000, 0xA900
+_UNFIT = (CANNOT_UNDERSTAND, DOES_NOT_MATCH)
 _FAILED, _OTHER_FAILURES, _FAILURE_REASON = "00081198", "0008119A", "00081197"
 _IMAGE = {"Accept": "image/png, image/jpeg, */*"}
 
@@ -37,6 +42,7 @@ def test_each_is_answered_rightly_and_nothing_falls_over(gateway: RunningGateway
     with gateway.client() as client:
         wrong = {file.name: answer for file in files if (answer := _wrong_by_c_store(gateway, file))}
         wrong |= {f"{file.name} (STOW)": answer for file in files if (answer := _wrong_by_stow(client, file))}
+        wrong |= {f"{file.name} (apart)": answer for file in files if (answer := _wrong_when_apart(client, file))}
         broken = list(_broken_answers(client))
 
     assert wrong == {}
@@ -70,6 +76,22 @@ def _wrong_by_stow(client: httpx.Client, file: Shipped) -> str:
     is_stored = file.is_part10 and file.name not in REFUSED
     expected = (httpx.codes.OK, []) if is_stored else (httpx.codes.CONFLICT, [CANNOT_UNDERSTAND])
     return "" if (answer.status_code, reasons) == expected else f"{answer.status_code} {reasons}"
+
+
+def _wrong_when_apart(client: httpx.Client, file: Shipped) -> str:
+    """Send a file as metadata and bulk data; return what its answer was if it is not as expected."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some are made to be warned about
+        try:
+            described, parts = taken_apart(dcmread(BytesIO(file.content), force=True))
+        except (AttributeError, ValueError):  # pydicom can make no JSON of it: there is nothing to send
+            return ""
+    answer = post(client, [metadata(described), *parts])
+    failed = answer.json().get(_FAILED, {}).get("Value", []) + answer.json().get(_OTHER_FAILURES, {}).get("Value", [])
+    reasons = [dicomweb.value(one, _FAILURE_REASON) for one in failed]
+    is_stored = file.name in MENDED or file.name not in REFUSED
+    expected = [(httpx.codes.OK, [])] if is_stored else [(httpx.codes.CONFLICT, [one]) for one in _UNFIT]
+    return "" if (answer.status_code, reasons) in expected else f"{answer.status_code} {reasons}"
 
 
 def _broken_answers(client: httpx.Client) -> Iterator[str]:

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from pacs_gateway.dicomweb import dicom_json, multipart
+from pacs_gateway.dicomweb import dicom_json, dicom_xml, multipart
 from pacs_gateway.dicomweb.dicom_json import FailedReference, StoredReference
 from pacs_gateway.dicomweb.media_type import MediaType
 from pacs_gateway.dicomweb.multipart import (
@@ -35,7 +35,7 @@ from viewer_api.negotiation import DICOM, Offer, choose
 
 router = APIRouter(prefix="/dicom-web", tags=["STOW-RS"])
 
-_OFFERS = (Offer(dicom_json.MEDIA_TYPE), Offer("application/json"))
+_OFFERS = (Offer(dicom_json.MEDIA_TYPE), Offer("application/json"), Offer(dicom_xml.MEDIA_TYPE))
 _MULTIPART = "multipart/related"
 _SILENCE_S = 60.0
 """How long a body may say nothing before it is given up."""
@@ -153,4 +153,5 @@ def _answer(results: list[Result], root: str, study: str, offer: Offer) -> Respo
     failed = [one for one in results if isinstance(one, FailedReference)]
     response = dicom_json.store_response(kept, failed, study_url=root + study if study and kept else "")
     code, headers = status(len(kept), failed)
-    return Response(orjson.dumps(response), code, headers, offer.media_type)
+    content = dicom_xml.encode(response) if offer.media_type == dicom_xml.MEDIA_TYPE else orjson.dumps(response)
+    return Response(content, code, headers, offer.media_type)

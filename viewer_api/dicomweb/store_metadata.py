@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from pacs_gateway.archive.ingest import Ingest, Reception
 from pacs_gateway.archive.scratch import Scratch
-from pacs_gateway.dicomweb import dicom_json
+from pacs_gateway.dicomweb import dicom_json, dicom_xml, dicom_xml_reader
 from pacs_gateway.dicomweb.composition import Identity, compose
 from pacs_gateway.dicomweb.dicom_json import FailedReference
 from pacs_gateway.dicomweb.json_data_set import BulkPart
@@ -51,8 +51,18 @@ def _json_objects(body: bytes) -> list[object]:
     return found if isinstance(found, list) else [found]
 
 
+def _xml_object(body: bytes) -> list[object]:
+    """Return the data set of a part in the Native DICOM Model; errors as ``_json_objects``."""
+    try:
+        return [dicom_xml_reader.decode(body)]
+    except InvalidMessageError as error:
+        raise InvalidInstanceError(f"the metadata cannot be read: {error}") from error
+
+
 # How the metadata parts of each media type become DICOM JSON objects.
-DECODERS: Mapping[str, Callable[[bytes], list[object]]] = MappingProxyType({dicom_json.MEDIA_TYPE: _json_objects})
+DECODERS: Mapping[str, Callable[[bytes], list[object]]] = MappingProxyType(
+    {dicom_json.MEDIA_TYPE: _json_objects, dicom_xml.MEDIA_TYPE: _xml_object}
+)
 
 
 @dataclass(frozen=True, slots=True)

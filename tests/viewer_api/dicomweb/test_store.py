@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from pacs_gateway import errors
-from pacs_gateway.dicomweb import multipart
+from pacs_gateway.dicomweb import dicom_xml_reader, multipart
 from tests.viewer_api import studies
 from tests.viewer_api.site import Site, open_site
 from tests.viewer_api.studies import uid
@@ -71,6 +71,14 @@ def test_the_same_again_is_no_failure(client: httpx.Client) -> None:
     assert found[0]["00201208"]["Value"] == [1]
 
 
+def test_the_answer_may_be_xml(client: httpx.Client) -> None:
+    headers = HEADERS | {"Accept": "application/dicom+xml"}
+    response = client.post("/dicom-web/studies", content=body(studies.ct(24), b"nothing"), headers=headers)
+    assert (response.status_code, response.headers["content-type"]) == (202, "application/dicom+xml")
+    answer = dicom_xml_reader.decode(response.content)
+    assert [answer[tag]["vr"] for tag in ("00081199", "0008119A")] == ["SQ", "SQ"]
+
+
 def test_one_bad_instance_does_not_stop_the_others(client: httpx.Client) -> None:
     truncated = studies.ct(13)[:-7]
     status, answer = send(client, studies.ct(13, 1, 2), b"not DICOM" * 50, truncated, studies.ct(13, 1, 3), b"")
@@ -112,7 +120,7 @@ def test_a_preamble_that_is_another_kind_of_file_does_not_survive(client: httpx.
         ({"Content-Type": 'multipart/related; type="application/dicom"'}, 400),
         ({"Content-Type": f'multipart/related; type="application/dicom"; boundary="{"x" * 71}"'}, 400),
         ({"Content-Type": 'multipart/related; type="application/dicom"; boundary="other"'}, 400),
-        (HEADERS | {"Accept": "application/dicom+xml"}, 406),
+        (HEADERS | {"Accept": "application/pdf"}, 406),
     ],
 )
 def test_bodies_that_cannot_be_taken_are_told_why(client: httpx.Client, headers: dict[str, str], status: int) -> None:
