@@ -38,7 +38,9 @@ def encode_gif(images: Iterable[NDArray[np.uint8]], *, frame_ms: float) -> bytes
     Grey stays as it is; colours are reduced to the 256 that GIF can have.
     """
     pictures = (Image.fromarray(image) for image in images)
-    paletted = (picture if picture.mode == "L" else picture.quantize() for picture in pictures)
+    paletted = (
+        picture if picture.mode == "L" else picture.quantize(method=Image.Quantize.FASTOCTREE) for picture in pictures
+    )
     first = next(paletted)
     second = next(paletted, None)
     file = BytesIO()

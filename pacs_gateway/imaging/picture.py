@@ -1,11 +1,12 @@
 """A stored image to the file somebody looks at: one pure function, the whole of which can run in a guarded process."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from pacs_gateway.errors import InputError
+from pacs_gateway.errors import InputError, UnsupportedSyntaxError
 from pacs_gateway.imaging import elements
 from pacs_gateway.imaging.annotation import annotated
 from pacs_gateway.imaging.decode import decode_cells, decode_frame
@@ -19,6 +20,8 @@ from pacs_gateway.imaging.view import Annotation, MediaType, Region, View
 
 MAX_PIXELS = 2**26
 """Most pixels that a picture is enlarged to."""
+_MAX_CLIP_PIXELS = 2**25
+"""Most pixels that the frames of a GIF have together: a few seconds of work."""
 _FRAME_TIME_MS = 100.0
 # Slower is a still; faster than 20 ms browsers show as 100.
 _FRAME_TIMES_MS = (20.0, 10_000.0)
@@ -48,6 +51,7 @@ def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indic
     parsed, vr = parse_header(header, transfer_syntax_uid)
     description = describe_pixels(parsed, transfer_syntax_uid, vr=vr)
     if view.media_type is MediaType.GIF:
+        _check_clip(description, len(frames), view)
         shown = (
             profiled(_shown(data, description, parsed, index, view), parsed, view.icc_profile)[0]
             for data, index in zip(frames, indices, strict=True)
@@ -57,6 +61,15 @@ def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indic
     if view.media_type is MediaType.PNG:
         return encode_png(image, profile=profile)
     return encode_jpeg(image, quality=view.quality, profile=profile)
+
+
+def _check_clip(description: PixelDescription, n_frames: int, view: View) -> None:
+    """Refuse a clip that would take too long."""
+    width, height = view.viewport or (description.columns, description.rows)
+    if n_frames > 1 and n_frames * width * height > _MAX_CLIP_PIXELS:
+        raise UnsupportedSyntaxError(
+            f"{n_frames} frames are too large for one GIF: ask for fewer, or for a smaller viewport"
+        )
 
 
 def _shown(data: bytes, description: PixelDescription, header: Dataset, index: int, view: View) -> Image:
@@ -99,6 +112,14 @@ def _clamped(time_ms: float) -> float:
     return min(max(time_ms, shortest), longest)
 
 
+def _in_pixels(region: Region, rows: int, columns: int) -> tuple[int, int, int, int]:
+    """Return the smallest region of whole pixels that holds one given in parts of the image."""
+    x, y, width, height = region.sides
+    left, top = math.floor(x * columns), math.floor(y * rows)
+    right, bottom = math.ceil(round((x + width) * columns, 6)), math.ceil(round((y + height) * rows, 6))
+    return left, top, right - left, bottom - top
+
+
 def _cut(image: Image, region: Region) -> Image:
     """Return a part of an image.
 
@@ -108,9 +129,7 @@ def _cut(image: Image, region: Region) -> Image:
         It reaches beyond the image.
     """
     rows, columns = image.shape[:2]
-    across, down = (columns, rows) if region.is_fraction else (1, 1)
-    x, width = round(region.x * across), round(region.width * across)
-    y, height = round(region.y * down), round(region.height * down)
+    x, y, width, height = _in_pixels(region, rows, columns) if region.is_fraction else map(round, region.sides)
     width, height = width or columns - x, height or rows - y
     if not (0 <= x < columns and 0 <= y < rows and 0 < abs(width) <= columns - x and 0 < abs(height) <= rows - y):
         raise InputError("the region to show lies outside the image")

@@ -50,6 +50,11 @@ class Region:
     is_fraction: bool = False
     """In parts of the image's size, else in pixels."""
 
+    @property
+    def sides(self) -> tuple[float, float, float, float]:
+        """x, y, width and height."""
+        return self.x, self.y, self.width, self.height
+
 
 @dataclass(frozen=True, slots=True)
 class View:

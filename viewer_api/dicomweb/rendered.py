@@ -1,22 +1,21 @@
 """Rendered resources and thumbnails: pictures and documents that a browser shows (PS3.18 8.3.5, 10.4.1.1.3)."""
 
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from pacs_gateway.archive.stored import StoredInstance
-from pacs_gateway.errors import InputError, NotFoundError
-from pacs_gateway.imaging.picture import MAX_PIXELS, draw
+from pacs_gateway.errors import NotFoundError
+from pacs_gateway.imaging.picture import draw
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
-from pacs_gateway.imaging.view import DEFAULT_QUALITY, MediaType, Region, View
-from pacs_gateway.imaging.window import VoiFunction, Window
+from pacs_gateway.imaging.view import MediaType, View
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
 from viewer_api.dicomweb.retrieve import FrameList, frame_numbers
+from viewer_api.dicomweb.view_parameters import view_of
 from viewer_api.errors import NotAcceptableError, NotOfferedError
 from viewer_api.negotiation import Offer, choose
 
@@ -27,65 +26,11 @@ _DOCUMENT = Offer("application/pdf")
 _PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _DOCUMENT_TAG = "00420011"
 _PDF_MAGIC = b"%PDF-"
-_MAX_SIDE = 16_384
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
-_FUNCTIONS: Mapping[str, VoiFunction] = {
-    "linear": VoiFunction.LINEAR,
-    "linear-exact": VoiFunction.LINEAR_EXACT,
-    "sigmoid": VoiFunction.SIGMOID,
-}
 # A picture belongs to a person: it is kept by that person's browser only, and asked after each time.
 _CACHING = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 # A document of unknown origin is shown in the browser's own viewer, where nothing of it can act in our name
 # (promises B11). Browsers refuse to show PDF under `sandbox`, so everything it could load or run is shut instead.
 _DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
-
-
-def view_of(parameters: Mapping[str, str]) -> View:
-    """Read the parameters of a rendered resource.
-
-    Raises
-    ------
-    InputError
-        One is malformed.
-    """
-    viewport, region = _viewport(parameters.get("viewport", ""))
-    quality = parameters.get("quality", str(DEFAULT_QUALITY))
-    if not re.fullmatch("[0-9]{1,3}", quality) or not 1 <= int(quality) <= 100:
-        raise InputError("quality is a number from 1 to 100")
-    window = _window(parameters.get("window", ""))
-    return View(viewport=viewport, region=region, window=window, quality=int(quality))
-
-
-def _viewport(text: str) -> tuple[tuple[int, int] | None, Region | None]:
-    if not text:
-        return None, None
-    numbers = [_number(part, "viewport") if part else 0.0 for part in text.split(",")]
-    if len(numbers) not in (2, 4, 6) or not all(1 <= side <= _MAX_SIDE for side in numbers[:2]):
-        raise InputError(f"viewport is width,height[,x,y[,width,height]] of at most {_MAX_SIDE} pixels")
-    size = (int(numbers[0]), int(numbers[1]))
-    if size[0] * size[1] > MAX_PIXELS:
-        raise InputError(f"viewport is of at most {MAX_PIXELS} pixels")
-    if len(numbers) == 2:
-        return size, None
-    x, y, width, height = (*numbers[2:], 0.0, 0.0)[:4]
-    return size, Region(x, y, width, height)
-
-
-def _window(text: str) -> Window | None:
-    if not text:
-        return None
-    parts = text.split(",")
-    function = _FUNCTIONS.get(parts[2].lower().replace("_", "-")) if len(parts) == 3 else None
-    if function is None:
-        raise InputError("window is centre,width,function with linear, linear-exact or sigmoid")
-    return Window(_number(parts[0], "window"), _number(parts[1], "window"), function)
-
-
-def _number(text: str, name: str) -> float:
-    if not _NUMBER.fullmatch(text.strip()):
-        raise InputError(f"{name} has a value that is not a number")
-    return float(text)
 
 
 @router.get("/studies/{study}/rendered", summary="Rendered study: not offered")

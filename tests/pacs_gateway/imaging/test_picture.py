@@ -9,7 +9,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from pacs_gateway.errors import GatewayError, InputError, InvalidInstanceError
+from pacs_gateway.errors import GatewayError, InputError, InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging.icc import space_profile
 from pacs_gateway.imaging.overlay import overlay_mask
 from pacs_gateway.imaging.picture import draw, frame_time_ms
@@ -83,6 +83,7 @@ def test_a_png_shows_every_value() -> None:
         (Region(0, 0, -6, 4), slice(0, 4), slice(None, None, -1)),
         (Region(0, 0, 6, -4), slice(None, None, -1), slice(0, 6)),
         (Region(0.5, 0.25, 0.5, 0.5, is_fraction=True), slice(1, 3), slice(3, 6)),
+        (Region(0.9999, 0.9999, 0.0001, 0.0001, is_fraction=True), slice(3, 4), slice(5, 6)),
     ],
 )
 def test_a_region_is_cut_out_and_turned(region: Region, rows: slice, columns: slice) -> None:
@@ -137,6 +138,11 @@ def test_a_still_gif_keeps_every_shade_of_grey() -> None:
 )  # fmt: skip
 def test_a_clip_runs_as_fast_as_it_was_made_for(changes: dict[str, object], time_ms: float) -> None:
     assert frame_time_ms(grey_header(**changes)) == pytest.approx(time_ms)
+
+
+def test_a_clip_that_would_take_too_long_is_refused() -> None:
+    with pytest.raises(UnsupportedSyntaxError, match="smaller viewport"):
+        draw(encoded(grey_header()), LITTLE, [b""] * 3, range(3), View(MediaType.GIF, viewport=(4000, 3000)))
 
 
 @pytest.mark.parametrize("header", [b"", b"\x28\x00\x10\x00US\xff\xff\x01", bytes(100), b"\xff" * 100])

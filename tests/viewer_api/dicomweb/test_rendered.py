@@ -57,7 +57,8 @@ def test_a_negative_source_size_flips(client: httpx.Client) -> None:
     "query",
     [
         "viewport=0,5", "viewport=1", "viewport=1,2,3", "viewport=99999,5", "viewport=a,b", "viewport=5,5,99,0,1,1",
-        "viewport=nan,5", "window=1,2", "window=1,2,cubic", "window=1,0,linear", "window=inf,1,linear",
+        "viewport=nan,5", "window=1", "window=1,2,linear,3", "viewport=10000,10000", "annotation=all",
+        "iccprofile=maybe", "window=1,2,cubic", "window=1,0,linear", "window=inf,1,linear",
         "window=1e400,1,linear", "quality=0", "quality=101", "quality=x",
     ],
 )  # fmt: skip
