@@ -14,9 +14,10 @@ from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway
 from viewer_api.boundary import Boundary, Metrics
 from viewer_api.config import WebConfig
-from viewer_api.dicomweb import rendered, retrieve, search, store
+from viewer_api.dicomweb import metadata, rendered, retrieve, search, store
 from viewer_api.errors import problem, problem_of
 from viewer_api.forwarded import Forwarded
+from viewer_api.head import Head
 from viewer_api.internal import spool
 from viewer_api.ops import health
 from viewer_api.portal import login, pages, viewing
@@ -34,7 +35,7 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     There is no docs page: the one that the framework brings loads its scripts from another site.
     """
     app = _application(config, gateway, openapi_url="/api/openapi.json")
-    for module in (search, retrieve, rendered, store, health, spool, login, viewing, pages):
+    for module in (search, metadata, retrieve, rendered, store, health, spool, login, viewing, pages):
         app.include_router(module.router)
     app.mount("/static", pages.static_files())
     return app
@@ -63,6 +64,7 @@ def _application(config: WebConfig, gateway: Gateway, *, openapi_url: str | None
     app.state.registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         app.state.registry.register(collector)
+    app.add_middleware(Head)
     app.add_middleware(Boundary, metrics=Metrics(app.state.registry))
     # Around everything that asks who is calling, by which scheme and for which host.
     app.add_middleware(Forwarded, trusted=config.trusted_proxies)

@@ -5,16 +5,17 @@ takes nothing from receiving: then the thumbnail is chosen anew and the metadata
 asked for earlier is derived on request.
 """
 
-import gzip
 import hashlib
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 
 import orjson
 from sqlalchemy import Connection, func, select
 
-from pacs_gateway.archive.metadata import charset_of_device, merge, metadata_json, read_header
+from pacs_gateway.archive.metadata import charset_of_device, metadata_json, read_header
+from pacs_gateway.archive.metadata_blob import MetadataBlob, compress
 from pacs_gateway.archive.stored import (
     COLUMNS,
     SOURCE,
@@ -76,21 +77,28 @@ class Derive:
         self._derive_series(series_key, revision)
         return None
 
-    def metadata(self, series_key: int) -> tuple[bytes, str]:
-        """Return a series' metadata (gzip of a JSON array) and its ETag, derived now where it must be."""
+    def metadata(self, series_key: int) -> MetadataBlob:
+        """Return a series' metadata, derived now where they must be."""
+        return self.kept_metadata(series_key) or MetadataBlob.of(self._compose(series_key))
+
+    def kept_metadata(self, series_key: int) -> MetadataBlob | None:
+        """Return a series' metadata as they lie in the object store, None where they are not those of now."""
         with self._database.read() as connection:
             row = connection.execute(
                 select(series.c.revision, series_derived.c.metadata_revision, series_derived.c.metadata_digest)
                 .join_from(series, series_derived, series_derived.c.series_key == series.c.id, isouter=True)
                 .where(series.c.id == series_key)
             ).one()
-        if row.metadata_digest is not None and row.metadata_revision == row.revision:
-            try:
-                return self._store.read(derived_key(row.metadata_digest, _METADATA_NAME)), row.metadata_digest
-            except (NotFoundError, UnavailableError) as error:
-                _log.warning("a derived object cannot be read and is made again: %s", error)
-        body = self._compose(series_key)
-        return body, hashlib.sha256(body).hexdigest()
+        if row.metadata_digest is None or row.metadata_revision != row.revision:
+            return None
+        return MetadataBlob(row.metadata_digest, partial(self._read_kept, series_key, row.metadata_digest))
+
+    def _read_kept(self, series_key: int, digest: str) -> bytes:
+        try:
+            return self._store.read(derived_key(digest, _METADATA_NAME))
+        except (NotFoundError, UnavailableError) as error:
+            _log.warning("a derived object cannot be read and is made again: %s", error)
+            return self._compose(series_key)
 
     def instance_metadata(self, stored: StoredInstance) -> bytes:
         """Return one instance's metadata as a JSON object."""
@@ -170,10 +178,10 @@ class Derive:
         if digest is None:
             return {}
         try:
-            body = gzip.decompress(self._store.read(derived_key(digest, _METADATA_NAME)))
+            body = self._store.read(derived_key(digest, _METADATA_NAME))
         except (NotFoundError, UnavailableError):
             return {}
-        return {o["00080018"]["Value"][0]: orjson.dumps(o) for o in orjson.loads(body)}
+        return MetadataBlob.of(body).by_uid()
 
     def _compose(self, series_key: int) -> bytes:
         """Return the series' metadata from what is derived and, for the rest, from the files."""
@@ -187,7 +195,7 @@ class Derive:
         with self._database.read() as connection:
             found = [stored_instance(row) for row in connection.execute(statement)]
         objects = {s.sop_uid: kept.get(s.sop_uid) or self._metadata_or_stub(s) for s in found}
-        return gzip.compress(merge(objects), 6, mtime=0)
+        return compress(objects)
 
     def _derive_series(self, series_key: int, revision: int) -> None:
         body = self._compose(series_key)

@@ -6,7 +6,7 @@ PS3.18 F.2 (DICOM JSON model), PS3.18 10.4.1.1.2 (metadata resources, bulk data 
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
@@ -162,8 +162,3 @@ def bulk_value(header: Dataset, path: str) -> tuple[bytes, str]:
     if isinstance(value, bytes):
         return value, str(element.VR)
     raise NotFoundError("no such bulk data")
-
-
-def merge(objects: Mapping[str, bytes]) -> bytes:
-    """Return the JSON array of JSON objects, in the mapping's order."""
-    return b"[" + b",".join(objects.values()) + b"]"

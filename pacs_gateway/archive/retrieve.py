@@ -3,8 +3,6 @@
 Everything asks for a scope: what belongs to a facility the caller may not see does not exist.
 """
 
-import gzip
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +14,7 @@ from sqlalchemy import Column, ColumnElement, FromClause, Select, false, func, s
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
 from pacs_gateway.archive.metadata import bulk_value, read_elements, read_header
+from pacs_gateway.archive.metadata_blob import MetadataBlob, compress
 from pacs_gateway.archive.stored import (
     COLUMNS,
     SOURCE,
@@ -47,15 +46,6 @@ _KEY_COLUMNS: Mapping[Level, Column[str]] = MappingProxyType(
         Level.IMAGE: instance.c.sop_uid,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataBlob:
-    """The metadata of a series, or of one instance."""
-
-    body: bytes
-    """gzip of a DICOM JSON array."""
-    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +175,9 @@ class Retrieve:
         """
         if sop_uid is not None:
             (stored,) = self.instances(scope, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
-            body = gzip.compress(b"[" + self._derive.instance_metadata(stored) + b"]", 6, mtime=0)
-            return (MetadataBlob(body, hashlib.sha256(body).hexdigest()),)
+            return (MetadataBlob.of(compress({sop_uid: self._instance_metadata(scope, stored)})),)
         keys = self._series_keys(scope, study_uid, series_uid)
-        return tuple(MetadataBlob(*self._derive.metadata(key)) for key in keys)
+        return tuple(self._derive.metadata(key) for key in keys)
 
     def bulk(self, stored: StoredInstance, tag_path: str) -> tuple[bytes, str]:
         """Return the value and VR of a binary element outside the pixel data.
@@ -219,6 +208,12 @@ class Retrieve:
             except NotFoundError:
                 continue
         raise NotFoundError("no image to show")
+
+    def _instance_metadata(self, scope: Scope, stored: StoredInstance) -> bytes:
+        (series_key,) = self._series_keys(scope, stored.study_uid, stored.series_uid)
+        kept = self._derive.kept_metadata(series_key)
+        found = kept.find([stored.sop_uid]) if kept is not None else {}
+        return found.get(stored.sop_uid) or self._derive.instance_metadata(stored)
 
     def _instances(self, statement: Select[*tuple[Any, ...]]) -> tuple[StoredInstance, ...]:
         with self._database.read() as connection:

@@ -36,6 +36,12 @@ def element(vr: str, text: str) -> Element:
     return {"vr": vr, "Value": [convert(part.strip(" ")) if part.strip(" ") else None for part in parts]}
 
 
+def first_value(data_set: JsonObject, tag: str) -> str:
+    """Return the first value of an attribute as text, empty without one."""
+    values = data_set.get(tag, {}).get("Value")
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
 def encode(values: Mapping[str, str], attributes: Iterable[Attribute]) -> JsonObject:
     """Return the object of `attributes`, in the order of their tags; what `values` lacks is empty."""
     return {

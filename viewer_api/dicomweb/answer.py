@@ -56,7 +56,7 @@ def multipart_related(parts: Iterator[Part], outlines: Sequence[Outline] = ()) -
     if known and len(known) == len(lengths):
         around = sum(len(_opening(outline.offer, outline.location, boundary)) for outline in outlines)
         headers["Content-Length"] = str(sum(known) + around + len(multipart.closing(boundary)))
-    return StreamingResponse(_gathered(_body(chain([first], parts), boundary)), headers=headers)
+    return StreamingResponse(gathered(_body(chain([first], parts), boundary)), headers=headers)
 
 
 def single(part: Part) -> Response:
@@ -65,7 +65,7 @@ def single(part: Part) -> Response:
     headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location, **ATTACHMENT}
     if part.payload.length is not None:
         headers["Content-Length"] = str(part.payload.length)
-    return StreamingResponse(_gathered(part.payload.pieces), headers=headers)
+    return StreamingResponse(gathered(part.payload.pieces), headers=headers)
 
 
 def _begun(part: Part) -> Part:
@@ -87,7 +87,7 @@ def _opening(offer: Offer, location: str, boundary: str) -> bytes:
     return multipart.part_header(boundary, {"Content-Type": content_type(offer), "Content-Location": location})
 
 
-def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in fewer pieces: each is a change of threads, which costs as much as copying 1 MiB."""
     waiting: list[bytes] = []
     n_bytes = 0

@@ -1,21 +1,18 @@
-"""WADO-RS: studies, series, instances, their metadata, frames and bulk data (PS3.18 10.4)."""
+"""WADO-RS: studies, series, instances, frames and bulk data (PS3.18 10.4)."""
 
-import gzip
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
-from starlette.responses import Response, StreamingResponse
+from fastapi import APIRouter, Path
+from starlette.responses import Response
 
 from pacs_gateway.archive.egress import Payload
-from pacs_gateway.archive.retrieve import MetadataBlob, Retrieve
+from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
-from pacs_gateway.dicomweb import dicom_json
 from pacs_gateway.errors import InputError, NotFoundError
 from viewer_api.access import Visitor
-from viewer_api.dependencies import Reader, Uid, not_modified, only_instance
+from viewer_api.dependencies import Reader, Uid, only_instance
 from viewer_api.dicomweb.answer import Outline, Part, multipart_related, single
 from viewer_api.dicomweb.egress import (
     FrameReader,
@@ -29,7 +26,6 @@ from viewer_api.negotiation import OCTETS, MediaRange, Offer, choose
 
 router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
 
-_METADATA_OFFERS = (Offer(dicom_json.MEDIA_TYPE), Offer("application/json"))
 _BULK_OFFERS = (Offer(OCTETS), Offer(OCTETS, wrapped=True))
 _MAX_FRAMES = 10_000
 _FRAME = re.compile(r"[1-9][0-9]{0,8}")
@@ -56,26 +52,6 @@ def series_objects(visitor: Reader, study: Uid, series: Uid) -> Response:
 def instance_object(visitor: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
     """Retrieve one instance, as a multipart body or as a plain Part 10 file."""
     return _objects(visitor, [only_instance(visitor, study, series, instance)])
-
-
-@router.get("/studies/{study}/metadata", summary="Retrieve the metadata of a study")
-def study_metadata(visitor: Reader, study: Uid) -> Response:
-    """Retrieve the metadata of every instance of a study."""
-    return _metadata(visitor, study, None, None)
-
-
-@router.get("/studies/{study}/series/{series}/metadata", summary="Retrieve the metadata of a series")
-def series_metadata(visitor: Reader, study: Uid, series: Uid) -> Response:
-    """Retrieve the metadata of every instance of a series."""
-    return _metadata(visitor, study, series, None)
-
-
-@router.get(
-    "/studies/{study}/series/{series}/instances/{instance}/metadata", summary="Retrieve the metadata of an instance"
-)
-def instance_metadata(visitor: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
-    """Retrieve the metadata of one instance."""
-    return _metadata(visitor, study, series, instance)
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", summary="Retrieve frames")
@@ -158,48 +134,3 @@ def _choose_form(
 def _location(visitor: Visitor, instance: StoredInstance) -> str:
     path = f"studies/{instance.study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}"
     return f"{str(visitor.request.base_url).rstrip('/')}/dicom-web/{path}"
-
-
-def _metadata(
-    visitor: Visitor,
-    study: str,
-    series: str | None,
-    instance: str | None,
-) -> Response:
-    offer = choose(visitor.accepted, _METADATA_OFFERS)
-    blobs = visitor.gateway.archive.retrieve.metadata(
-        visitor.scope, study_uid=study, series_uid=series, sop_uid=instance
-    )
-    etag = _etag(blobs)
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding"}
-    if not_modified(visitor.request, etag):
-        return Response(status_code=304, headers=headers)
-    if len(blobs) == 1 and _takes_gzip(visitor.request):
-        return Response(blobs[0].body, 200, headers | {"Content-Encoding": "gzip"}, offer.media_type)
-    return StreamingResponse(_joined(blobs), 200, headers, offer.media_type)
-
-
-def _etag(blobs: Sequence[MetadataBlob]) -> str:
-    """Return a weak tag: the same facts may leave gzipped or not."""
-    joined = "\n".join(blob.etag for blob in blobs)
-    return f'W/"{hashlib.sha256(joined.encode()).hexdigest()[:32]}"'
-
-
-def _joined(blobs: Sequence[MetadataBlob]) -> Iterator[bytes]:
-    """Yield one JSON array of the members of several."""
-    opening = b"["
-    for blob in blobs:
-        members = gzip.decompress(blob.body).strip()[1:-1]
-        if members:
-            yield opening + members
-            opening = b","
-    yield b"]" if opening == b"," else b"[]"
-
-
-def _takes_gzip(request: Request) -> bool:
-    """Return whether the caller takes gzip (RFC 9110 12.5.3)."""
-    for member in request.headers.get("accept-encoding", "").split(","):
-        coding, _, quality = member.partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
-            return quality.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

@@ -4,6 +4,7 @@ import gzip
 import json
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -26,7 +27,7 @@ ALL = Scope(None)
 
 def metadata(gateway: Gateway, series: int = 1) -> tuple[list[dict[str, dict[str, object]]], str]:
     (blob,) = gateway.archive.retrieve.metadata(ALL, study_uid=uid(1), series_uid=uid(1, series))
-    return json.loads(gzip.decompress(blob.body)), blob.etag
+    return json.loads(gzip.decompress(blob.read())), blob.etag
 
 
 def has_object(gateway: Gateway) -> bool:
@@ -47,6 +48,22 @@ def test_metadata_is_there_at_once_and_one_object_when_the_series_is_quiet(gatew
     assert has_object(gateway)
     assert metadata(gateway) == before
     assert gateway.jobs.list() == ()
+
+
+def test_metadata_of_a_quiet_series_are_told_without_its_files(gateway: Gateway, clock: Clock, tmp_path: Path) -> None:
+    for n in (1, 2, 3):
+        put(gateway, image(Identity(instance=n)))
+    ship_all(gateway)
+    clock.move(4)
+    work_all(gateway)
+    retrieve = gateway.archive.retrieve
+    (before,) = retrieve.metadata(ALL, study_uid=uid(1), series_uid=uid(1, 1), sop_uid=uid(1, 1, 2))
+    for file in tmp_path.rglob("*.dcm"):
+        file.unlink()
+    assert [blob.etag for blob in retrieve.metadata(ALL, study_uid=uid(1))] == [metadata(gateway)[1]]
+    (after,) = retrieve.metadata(ALL, study_uid=uid(1), series_uid=uid(1, 1), sop_uid=uid(1, 1, 2))
+    assert json.loads(gzip.decompress(after.read())) == [metadata(gateway)[0][1]]
+    assert after.etag == before.etag
 
 
 def test_metadata_is_read_in_the_set_of_the_device_that_sent_it(gateway: Gateway) -> None:

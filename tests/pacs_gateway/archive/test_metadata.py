@@ -22,7 +22,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from pacs_gateway.archive.metadata import bulk_value, merge, metadata_json, read_header
+from pacs_gateway.archive.metadata import bulk_value, metadata_json, read_header
 from pacs_gateway.archive.stored import ReaderFile
 from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import InvalidInstanceError, NotFoundError
@@ -364,7 +364,3 @@ def test_hostile_data_sets_are_metadata_or_refused(data_set: bytes, syntax: str)
     except InvalidInstanceError:
         return
     assert _metadata(header)["00083002"]
-
-
-def test_objects_are_merged_in_their_order() -> None:
-    assert json.loads(merge({"2": b'{"a":1}', "1": b"{}"})) == [{"a": 1}, {}]

@@ -163,25 +163,6 @@ def test_video_frames_leave_only_as_they_are(client: httpx.Client) -> None:
         assert client.get(f"{VIDEO}/frames/1", headers={"Accept": accept}).status_code == status
 
 
-def test_metadata_come_gzipped_or_not_and_only_once(client: httpx.Client) -> None:
-    path = f"{ROOT}/series/{uid(1, 1)}/metadata"
-    zipped = client.get(path)
-    plain = client.get(path, headers={"Accept-Encoding": "identity"})
-    assert (zipped.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
-    assert plain.json() == zipped.json()
-    assert [one["00080018"]["Value"] for one in plain.json()] == [[uid(1, 1, n)] for n in (1, 2, 3)]
-    assert plain.headers["content-type"] == "application/dicom+json"
-    again = client.get(path, headers={"If-None-Match": plain.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
-
-
-def test_metadata_of_a_study_tell_every_instance(client: httpx.Client) -> None:
-    found = client.get(f"{ROOT}/metadata").json()
-    assert len(found) == 8
-    assert found[0]["00100010"]["Value"][0]["Alphabetic"] == studies.NAME
-    assert len(client.get(f"{CT}/metadata").json()) == 1
-
-
 def test_bulk_data_are_found_where_the_metadata_say(client: httpx.Client) -> None:
     (metadata,) = client.get(f"{SR}/metadata").json()
     uri = metadata["0040A730"]["Value"][0]["00420011"]["BulkDataURI"]
