@@ -18,8 +18,10 @@ MAX_BOUNDARY = 70
 # bcharsnospace and space, not at the end (RFC 2046 5.1.1)
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# Padding that gateways may add between a delimiter and the end of its line (RFC 2046 5.1.1).
-_MAX_PADDING = 64
+# What makes the bytes after a delimiter's text one, by the name of its kind: blanks that gateways may add and the end of
+# its line (RFC 2046 5.1.1), two hyphens, or nothing yet that speaks against either. Anything else is data; content that
+# is full of it must not cost more than any other, so that one expression finds them all.
+_AFTER_DELIMITER = rb"(?:(?P<LAST>--)|(?P<NEXT>[ \t]{0,64}\r\n)|(?P<UNKNOWN>(?:-|[ \t]{0,64}\r?)\Z))"
 
 
 class MessageTooLargeError(InvalidMessageError):
@@ -75,8 +77,6 @@ class _Delimiter(Enum):
     NEXT = auto()
     """Another part follows."""
     LAST = auto()
-    NONE = auto()
-    """The bytes only look like one: they are data."""
     UNKNOWN = auto()
     """More bytes are needed to tell."""
 
@@ -106,6 +106,7 @@ class MultipartReader:
 
     def __init__(self, boundary: str, *, limits: Limits | None = None) -> None:
         self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._delimiter_line = re.compile(re.escape(self._delimiter) + _AFTER_DELIMITER)
         self._limits = limits or Limits()
         # The first delimiter may open the body with no line end before it: one is put there.
         self._buffer = b"\r\n"
@@ -204,28 +205,13 @@ class MultipartReader:
 
         Without one, where the bytes start that may still become one, and UNKNOWN.
         """
-        at = self._buffer.find(self._delimiter)
-        while at >= 0:
-            kind, end = self._classify(at + len(self._delimiter))
-            if kind is not _Delimiter.NONE:
-                return at, kind, end
-            at = self._buffer.find(self._delimiter, at + 2)
+        found = self._delimiter_line.search(self._buffer)
+        if found is not None:
+            return found.start(), _Delimiter[found.lastgroup or ""], found.end()
         for length in range(min(len(self._delimiter) - 1, len(self._buffer)), 0, -1):
             if self._delimiter.startswith(self._buffer[-length:]):
                 return len(self._buffer) - length, _Delimiter.UNKNOWN, 0
         return len(self._buffer), _Delimiter.UNKNOWN, 0
-
-    def _classify(self, position: int) -> tuple[_Delimiter, int]:
-        """Say what the bytes after a delimiter's text make of it."""
-        line = self._buffer[position : position + _MAX_PADDING + 2]
-        if line.startswith(b"--"):
-            return _Delimiter.LAST, position + 2
-        bare = line.lstrip(b" \t")
-        if bare.startswith(b"\r\n"):
-            return _Delimiter.NEXT, position + len(line) - len(bare) + 2
-        if line == b"-" or (bare in (b"", b"\r") and len(line) < _MAX_PADDING + 2):
-            return _Delimiter.UNKNOWN, 0
-        return _Delimiter.NONE, 0
 
     def _parse_headers(self, block: bytes) -> dict[str, str]:
         headers: dict[str, str] = {}
