@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from pacs_gateway.access import Actor, Role
+from pacs_gateway.gateway import open_gateway
 from tests.acceptance.pydicom_files import FOLDER
 from tests.acceptance.samples import SampleFile, sample_file
 from tests.support import dicomweb
+from tests.support.gateways import gateway_config
 from tests.support.running_gateway import ROOT, RunningGateway, running_gateway
 
 _OF_PYDICOM = ("examples_palette.dcm", "waveform_ecg.dcm")
@@ -32,11 +35,12 @@ def client(gateway: RunningGateway) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def browser(gateway: RunningGateway) -> Iterator[httpx.Client]:
     """An administrator in a browser: a session cookie and no token, and the page's origin where something is sent."""
-    one_time = gateway.facts("user", "add", "viewer", "--role", "administrator")["one_time_password"]
+    with open_gateway(gateway_config(gateway.data_dir)) as inside:
+        accounts = inside.access.accounts
+        accounts.create("viewer", role=Role.ADMINISTRATOR, facility="LOCAL", by=Actor("tests"), password=_PASSWORD)
     with httpx.Client(base_url=gateway.url, headers={"Origin": gateway.url}, timeout=60) as browser:
-        browser.post("/login", data={"name": "viewer", "password": one_time})
-        changed = {"old": one_time, "new": _PASSWORD, "repeat": _PASSWORD}
-        assert browser.post("/password", data=changed).status_code == httpx.codes.SEE_OTHER
+        answer = browser.post("/login", data={"name": "viewer", "password": _PASSWORD})
+        assert answer.status_code == httpx.codes.SEE_OTHER
         yield browser
 
 
