@@ -18,9 +18,9 @@ MAX_BOUNDARY = 70
 # bcharsnospace and space, not at the end (RFC 2046 5.1.1)
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# What makes the bytes after a delimiter's text one, by the name of its kind: blanks that gateways may add and the end of
-# its line (RFC 2046 5.1.1), two hyphens, or nothing yet that speaks against either. Anything else is data; content that
-# is full of it must not cost more than any other, so that one expression finds them all.
+# What makes a delimiter of its text, by the name of its kind: blanks that gateways may add and the end of its line
+# (RFC 2046 5.1.1), two hyphens, or nothing yet that speaks against either. Anything else is data; content full of such
+# must not cost more than any other, so that one expression finds the delimiter behind them all.
 _AFTER_DELIMITER = rb"(?:(?P<LAST>--)|(?P<NEXT>[ \t]{0,64}\r\n)|(?P<UNKNOWN>(?:-|[ \t]{0,64}\r?)\Z))"
 
 
