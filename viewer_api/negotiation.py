@@ -15,6 +15,9 @@ from viewer_api.errors import NotAcceptableError
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
+ZIP = "application/zip"
+AS_STORED = "*"
+"""Stands for the transfer syntax in which each object is kept."""
 _MAX_RANGES = 64
 
 # Media type of the stored bytes of a frame (PS3.18 Tables 8.7.3-3 to 8.7.3-5).
@@ -37,6 +40,7 @@ MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
         "1.2.840.10008.1.2.4.201": "image/jphc",
         "1.2.840.10008.1.2.4.202": "image/jphc",
         "1.2.840.10008.1.2.4.203": "image/jphc",
+        "1.2.840.10008.1.2.8.1": "application/x-deflate",
         "1.2.840.10008.1.2.4.100": "video/mpeg",
         "1.2.840.10008.1.2.4.100.1": "video/mpeg",
         "1.2.840.10008.1.2.4.101": "video/mpeg",
@@ -58,6 +62,8 @@ _DEFAULT_SYNTAXES: Mapping[str, str] = MappingProxyType(
     {
         DICOM: EXPLICIT_LITTLE_ENDIAN,
         OCTETS: EXPLICIT_LITTLE_ENDIAN,
+        # An archive is for media and workstations: what is in it is what was sent, in implicit VR too (PS3.10 7.1).
+        ZIP: AS_STORED,
         "image/jpeg": "1.2.840.10008.1.2.4.70",
         "image/dicom-rle": "1.2.840.10008.1.2.5",
         "image/jls": "1.2.840.10008.1.2.4.80",
@@ -65,6 +71,7 @@ _DEFAULT_SYNTAXES: Mapping[str, str] = MappingProxyType(
         "image/jpx": "1.2.840.10008.1.2.4.92",
         "image/jxl": "1.2.840.10008.1.2.4.110",
         "image/jphc": "1.2.840.10008.1.2.4.201",
+        "application/x-deflate": "1.2.840.10008.1.2.8.1",
         "video/mpeg": "1.2.840.10008.1.2.4.100",
         "video/mp4": "1.2.840.10008.1.2.4.102",
     }

@@ -1,27 +1,18 @@
 """Exporting studies as Part 10 files, into a folder or a ZIP archive."""
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from zipstream import ZIP_STORED, ZipStream
 
 from pacs_gateway.access.policy import Scope
+from pacs_gateway.archive.package import PackedFile, contents, name_files
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
-from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import CapacityError, InvalidQueryError, NotFoundError
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """One written file."""
-
-    name: str
-    stored: StoredInstance
 
 
 class Export:
@@ -49,38 +40,31 @@ class Export:
             raise NotFoundError("no study of this patient")
         return uids
 
-    def instances(self, scope: Scope, study_uids: Iterable[str]) -> list[Exported]:
-        """Return every instance of the studies with the name it gets: ``study/series/number.dcm``, counted from 1."""
-        files = []
-        for n_study, study_uid in enumerate(study_uids, 1):
-            series_uids: dict[str, int] = {}
-            for n, stored in enumerate(self._retrieve.instances(scope, study_uid=study_uid), 1):
-                n_series = series_uids.setdefault(stored.series_uid, len(series_uids) + 1)
-                # File IDs that every medium takes: eight characters, upper case (PS3.10 8.5).
-                files.append(Exported(f"ST{n_study:06d}/SE{n_series:06d}/IM{n:06d}", stored))
-        return files
+    def files(self, scope: Scope, study_uids: Iterable[str]) -> list[PackedFile]:
+        """Return every instance of the studies as the file it becomes."""
+        studies = (self._retrieve.instances(scope, study_uid=study_uid) for study_uid in study_uids)
+        return name_files([(stored, stored.transfer_syntax_uid) for stored in found] for found in studies)
 
-    def to_folder(self, files: Iterable[Exported], folder: Path) -> Iterator[Exported]:
-        """Write files below `folder`, never over one that is there; yield each when it is written.
+    def to_folder(self, files: Sequence[PackedFile], folder: Path, *, with_dicomdir: bool) -> Iterator[str]:
+        """Write files below `folder`, never over one that is there; yield the name of each when it is written.
 
         Raises
         ------
         CapacityError
             The disk is full, or a file of that name is there.
         """
-        for file in files:
-            path = folder / file.name
+        for name, pieces in contents(self._retrieve, files, with_dicomdir=with_dicomdir):
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with path.open("xb") as target:
-                    for chunk in self._retrieve.part10(file.stored):
-                        target.write(chunk)
+                    target.writelines(pieces)
             except FileExistsError as error:
                 raise CapacityError(f"{path} is there already; export into an empty folder") from error
-            yield file
+            yield name
 
-    def to_zip(self, files: Iterable[Exported], path: Path) -> Iterator[Exported]:
-        """Write files into a new ZIP archive; yield each when it has been taken in.
+    def to_zip(self, files: Sequence[PackedFile], path: Path, *, with_dicomdir: bool) -> Iterator[str]:
+        """Write files into a new ZIP archive; yield the name of each when it has been taken in.
 
         Raises
         ------
@@ -93,8 +77,8 @@ class Export:
             raise CapacityError(f"{path} is there already") from error
         with os.fdopen(descriptor, "wb") as target:
             archive = ZipStream(compress_type=ZIP_STORED)
-            for file in files:
-                archive.add(self._retrieve.part10(file.stored), file.name)
+            for name, pieces in contents(self._retrieve, files, with_dicomdir=with_dicomdir):
+                archive.add(pieces, name)
                 target.writelines(archive.all_files())
-                yield file
+                yield name
             target.writelines(archive.finalize())

@@ -106,21 +106,12 @@ class Retrieve:
         return self._holdings.read(stored, offset, length)
 
     def stream(self, stored: StoredInstance, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of the stored file in pieces of 1 MiB; the file's head is the gateway's own, see `part10`."""
+        """Yield the bytes of the stored file in pieces of 1 MiB; the file's head is the gateway's own."""
         with self._holdings.open(stored) as reader:
             yield from reader.stream(offset, length, _CHUNK_BYTES)
 
-    def part10(self, stored: StoredInstance) -> Iterator[bytes]:
-        """Yield the object as a Part 10 file for somebody outside: what the gateway noted about its origin stays in."""
-        yield part10_head(stored)
-        yield from self.stream(stored, stored.dataset_offset)
-
-    def part10_size(self, stored: StoredInstance) -> int:
-        """Return the length in bytes of what ``part10`` yields."""
-        return len(part10_head(stored)) + stored.size_bytes - stored.dataset_offset
-
-    def header(self, stored: StoredInstance) -> Dataset:
-        """Return the data set up to its pixel data.
+    def header(self, stored: StoredInstance, *, defer: bool = False) -> Dataset:
+        """Return the data set up to its pixel data; with `defer` without values longer than 64 KiB.
 
         Raises
         ------
@@ -128,7 +119,7 @@ class Retrieve:
             It cannot be read.
         """
         with self._holdings.open(stored) as reader:
-            return read_header(as_file(reader))
+            return read_header(as_file(reader), defer=defer)
 
     def encoded_header(self, stored: StoredInstance) -> bytes:
         """Return the bytes of the data set up to its pixel data; see ``read_encoded_header``."""

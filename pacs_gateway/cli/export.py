@@ -26,6 +26,9 @@ def export_command(
     study: Annotated[str, typer.Option(metavar="UID", help="Study to export.")] = "",
     patient: Annotated[str, typer.Option(metavar="ID", help="PatientID whose studies to export.")] = "",
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR|ZIP", help="Where to.")],
+    dicomdir: Annotated[
+        bool, typer.Option("--dicomdir", help="Write a DICOMDIR, as CDs and workstations want it.")
+    ] = False,
 ) -> None:
     """Export a study, or all studies of a patient, as Part 10 files into a folder or a ZIP archive."""
     if bool(study) == bool(patient):
@@ -35,17 +38,20 @@ def export_command(
     with opened_gateway(ctx) as gateway:
         export = Export(gateway.archive.search, gateway.archive.retrieve)
         study_uids = [study] if study else export.studies_of(everything, patient)
-        files = export.instances(everything, study_uids)
-        _check_room(output, sum(file.stored.size_bytes for file in files))
+        files = export.files(everything, study_uids)
+        _check_room(output, sum(file.instance.size_bytes for file in files))
         put_on_record(gateway, "export", study_uids)
         write = export.to_zip if output.suffix.lower() == ".zip" else export.to_folder
-        n_written = sum(
-            1
-            for _ in track(
-                write(files, output), "Exporting", total=len(files), console=console, disable=not console.is_terminal
-            )
+        written = track(
+            write(files, output, with_dicomdir=dicomdir),
+            "Exporting",
+            total=len(files) + dicomdir,
+            console=console,
+            disable=not console.is_terminal,
         )
-    typer.echo(f"{n_written} files of {len(study_uids)} studies in {output}")
+        for _ in written:
+            pass
+    typer.echo(f"{len(files)} files of {len(study_uids)} studies in {output}")
 
 
 def _check_room(output: Path, size_bytes: int) -> None:

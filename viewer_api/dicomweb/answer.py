@@ -9,11 +9,13 @@ from starlette.responses import Response, StreamingResponse
 from pacs_gateway.archive.egress import Payload
 from pacs_gateway.dicomweb import multipart
 from pacs_gateway.dicomweb.media_type import MediaType
-from viewer_api.negotiation import Offer
+from viewer_api.negotiation import ZIP, Offer
 
 # What somebody else made is handed over as a file, never shown as a part of our site (promises B11).
 ATTACHMENT = {"Content-Disposition": "attachment"}
 _PIECE_BYTES = 1 << 20
+# The head of a part or file, the header of its data set, the first frame and what stands before it.
+_FIRST_PIECES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,19 @@ def single(part: Part) -> Response:
     return StreamingResponse(gathered(part.payload.pieces), headers=headers)
 
 
+def archive(payload: Payload) -> Response:
+    """Return a ZIP archive; the name that a browser keeps it under says nothing of whom it is about."""
+    headers = {"Content-Type": ZIP, "Content-Disposition": 'attachment; filename="dicom.zip"'}
+    if payload.length is not None:
+        headers["Content-Length"] = str(payload.length)
+    first = list(islice(payload.pieces, _FIRST_PIECES))
+    return StreamingResponse(_gathered(chain(first, payload.pieces)), headers=headers)
+
+
 def _begun(part: Part) -> Part:
     """Return the part with its first bytes made: what fails on the first frame still gets a status."""
     pieces = part.payload.pieces
-    # The head of a file, the header of its data set, the first frame.
-    first = list(islice(pieces, 3))
+    first = list(islice(pieces, _FIRST_PIECES))
     return replace(part, payload=Payload(chain(first, pieces), part.payload.length))
 
 

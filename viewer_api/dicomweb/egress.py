@@ -1,22 +1,17 @@
-"""What leaves by the web: which forms are offered, objects as Part 10 files, single frames.
+"""What leaves by the web: which forms of objects and frames are offered, and which of them suits; single frames.
 
-An object gets a head of our own: the stored one carries where it came from and stays inside, and the preamble is
-zeros again, whatever came in (promises B11). How its data set is recoded is the archive's affair.
+How a data set is recoded is the archive's affair.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 
 from pacs_gateway.archive.egress import (
     BIG_ENDIAN,
     DEFLATED,
     IMPLICIT_LITTLE_ENDIAN,
-    Payload,
     check_compressible,
     compressed_forms,
-    data_set,
-    data_set_length,
     described,
     forms,
     is_decodable,
@@ -25,14 +20,23 @@ from pacs_gateway.archive.egress import (
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.instance import FrameKind
-from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging import transcode
 from pacs_gateway.imaging.compress import ENCODERS, encode_frame, encoded_description
 from pacs_gateway.imaging.decode import decode_stored
 from pacs_gateway.imaging.pixels import PixelDescription, frame_bits
 from viewer_api.errors import NotAcceptableError
-from viewer_api.negotiation import DICOM, EXPLICIT_LITTLE_ENDIAN, MEDIA_TYPES, OCTETS, MediaRange, Offer, choose
+from viewer_api.negotiation import (
+    AS_STORED,
+    DICOM,
+    EXPLICIT_LITTLE_ENDIAN,
+    MEDIA_TYPES,
+    OCTETS,
+    ZIP,
+    MediaRange,
+    Offer,
+    choose,
+)
 
 # These leave as explicit little endian whatever is asked (settled: Frames).
 _ALWAYS_RECODED = frozenset({IMPLICIT_LITTLE_ENDIAN, BIG_ENDIAN})
@@ -49,6 +53,12 @@ def offers(instance: StoredInstance, *, wrapped: bool) -> tuple[Offer, ...]:
         found.append(Offer(DICOM, wrapped, stored, is_stored=True))
     found += [Offer(DICOM, wrapped, syntax) for syntax in compressed_forms(instance)]
     return tuple(found)
+
+
+def zip_offers(instance: StoredInstance) -> tuple[Offer, ...]:
+    """Return the forms in which an instance can be in an archive: as stored, whatever that is, the first."""
+    syntaxes = dict.fromkeys(offer.transfer_syntax for offer in offers(instance, wrapped=False))
+    return (Offer(ZIP, transfer_syntax=AS_STORED, is_stored=True), *(Offer(ZIP, False, syntax) for syntax in syntaxes))
 
 
 def choose_fitting(
@@ -83,30 +93,6 @@ def _listed(possible: Sequence[Offer]) -> str:
 def _spelled(offer: Offer) -> str:
     inner = f'"{offer.media_type}"; transfer-syntax={offer.transfer_syntax}'
     return f"multipart/related; type={inner}" if offer.wrapped else inner.replace('"', "")
-
-
-def part10(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> Payload:
-    """Return the Part 10 file of an instance in one of its `offers`.
-
-    Raises
-    ------
-    InvalidInstanceError, UnsupportedSyntaxError
-        It cannot be put into that form.
-    """
-    head = _head(instance, transfer_syntax_uid)
-    body = data_set(retrieve, instance, transfer_syntax_uid)
-    length = None if body.length is None else len(head) + body.length
-    return Payload(chain((head,), body.pieces), length)
-
-
-def part10_length(instance: StoredInstance, transfer_syntax_uid: str) -> int | None:
-    """Return the length in bytes of what ``part10`` gives, None where only making it tells."""
-    length = data_set_length(instance, transfer_syntax_uid)
-    return None if length is None else len(_head(instance, transfer_syntax_uid)) + length
-
-
-def _head(instance: StoredInstance, transfer_syntax_uid: str) -> bytes:
-    return encode_head(FileMeta(instance.sop_class_uid, instance.sop_uid, transfer_syntax_uid))
 
 
 def frame_offers(instance: StoredInstance) -> tuple[Offer, ...]:

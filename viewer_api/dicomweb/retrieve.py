@@ -1,28 +1,29 @@
 """WADO-RS: studies, series, instances, frames and bulk data (PS3.18 10.4)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from pacs_gateway.archive.egress import Payload
+from pacs_gateway.archive.package import name_files, zip_archive
+from pacs_gateway.archive.part10_file import part10, part10_length
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.errors import InputError, NotFoundError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, only_instance
-from viewer_api.dicomweb.answer import Outline, Part, multipart_related, single
+from viewer_api.dicomweb.answer import Outline, Part, archive, multipart_related, single
 from viewer_api.dicomweb.egress import (
     FrameReader,
     choose_fitting,
     frame_offers,
     offers,
-    part10,
-    part10_length,
+    zip_offers,
 )
-from viewer_api.negotiation import OCTETS, MediaRange, Offer, choose
+from viewer_api.negotiation import AS_STORED, OCTETS, ZIP, Offer, choose
 
 router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
 
@@ -31,27 +32,28 @@ _MAX_FRAMES = 10_000
 _FRAME = re.compile(r"[1-9][0-9]{0,8}")
 # Addresses of elements as the metadata spells them: tags, and items of sequences between them.
 TagPath = Annotated[str, Path(max_length=512, pattern=r"^[0-9A-Fa-f]{8}(/[0-9]{1,9}/[0-9A-Fa-f]{8})*$")]
+Dicomdir = Annotated[bool, Query(description="Whether a ZIP archive contains a DICOMDIR.")]
 FrameList = Annotated[str, Path(max_length=16_384)]
 
 
 @router.get("/studies/{study}", summary="Retrieve a study")
-def study_objects(visitor: Reader, study: Uid) -> Response:
+def study_objects(visitor: Reader, study: Uid, *, dicomdir: Dicomdir = False) -> Response:
     """Retrieve every instance of a study."""
     instances = visitor.gateway.archive.retrieve.instances(visitor.scope, study_uid=study)
-    return _objects(visitor, instances)
+    return _objects(visitor, instances, with_dicomdir=dicomdir)
 
 
 @router.get("/studies/{study}/series/{series}", summary="Retrieve a series")
-def series_objects(visitor: Reader, study: Uid, series: Uid) -> Response:
+def series_objects(visitor: Reader, study: Uid, series: Uid, *, dicomdir: Dicomdir = False) -> Response:
     """Retrieve every instance of a series."""
     instances = visitor.gateway.archive.retrieve.instances(visitor.scope, study_uid=study, series_uid=series)
-    return _objects(visitor, instances)
+    return _objects(visitor, instances, with_dicomdir=dicomdir)
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}", summary="Retrieve an instance")
-def instance_object(visitor: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
+def instance_object(visitor: Reader, study: Uid, series: Uid, instance: Uid, *, dicomdir: Dicomdir = False) -> Response:
     """Retrieve one instance, as a multipart body or as a plain Part 10 file."""
-    return _objects(visitor, [only_instance(visitor, study, series, instance)])
+    return _objects(visitor, [only_instance(visitor, study, series, instance)], with_dicomdir=dicomdir)
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", summary="Retrieve frames")
@@ -102,14 +104,22 @@ def frame_numbers(text: str, instance: StoredInstance) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
+def _objects(visitor: Visitor, instances: Sequence[StoredInstance], *, with_dicomdir: bool) -> Response:
     if not instances:
         raise NotFoundError("nothing there")
     retrieve = visitor.gateway.archive.retrieve
     # Each leaves in the form that suits; the first that has none is told of before anything is sent.
     accepted, is_one = visitor.accepted, len(instances) == 1
-    chosen = [(instance, _choose_form(accepted, retrieve, instance, is_one=is_one)) for instance in instances]
+    offer = choose_fitting(accepted, _possible(instances[0], is_one=is_one, as_zip=True), retrieve, instances[0])
+    as_zip = offer.media_type == ZIP
 
+    def form(instance: StoredInstance) -> Offer:
+        possible = zip_offers(instance) if as_zip else _possible(instance, is_one=is_one)
+        return choose_fitting(accepted, possible, retrieve, instance)
+
+    chosen = [(instance, form(instance)) for instance in instances]
+    if as_zip:
+        return _zip(retrieve, chosen, with_dicomdir=with_dicomdir)
     outlines = [
         Outline(offer, _location(visitor, instance), part10_length(instance, offer.transfer_syntax))
         for instance, offer in chosen
@@ -122,13 +132,19 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance]) -> Response:
     return multipart_related(parts(), outlines) if chosen[0][1].wrapped else single(next(parts()))
 
 
-def _choose_form(
-    accepted: Sequence[MediaRange], retrieve: Retrieve, instance: StoredInstance, *, is_one: bool
-) -> Offer:
+def _possible(instance: StoredInstance, *, is_one: bool, as_zip: bool = False) -> tuple[Offer, ...]:
     possible = offers(instance, wrapped=True)
     if is_one:
         possible += offers(instance, wrapped=False)
-    return choose_fitting(accepted, possible, retrieve, instance)
+    return possible + zip_offers(instance) if as_zip else possible
+
+
+def _zip(retrieve: Retrieve, chosen: Iterable[tuple[StoredInstance, Offer]], *, with_dicomdir: bool) -> Response:
+    def syntax(instance: StoredInstance, offer: Offer) -> str:
+        return instance.transfer_syntax_uid if offer.transfer_syntax == AS_STORED else offer.transfer_syntax
+
+    files = name_files([[(instance, syntax(instance, offer)) for instance, offer in chosen]])
+    return archive(zip_archive(retrieve, files, with_dicomdir=with_dicomdir))
 
 
 def _location(visitor: Visitor, instance: StoredInstance) -> str:

@@ -36,7 +36,7 @@ def study_values(gateway: Gateway, study: int = 1) -> list[dict[str, str]]:
 
 def current(gateway: Gateway) -> Dataset:
     (stored,) = gateway.archive.retrieve.instances(ALL, study_uid=uid(1))
-    return dcmread(BytesIO(b"".join(gateway.archive.retrieve.part10(stored))))
+    return dcmread(BytesIO(b"".join(gateway.archive.retrieve.stream(stored))))
 
 
 def disputed(gateway: Gateway) -> Version:

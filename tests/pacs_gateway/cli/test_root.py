@@ -99,6 +99,10 @@ def test_export_gives_back_what_was_imported(shell: Shell, medium: Path, tmp_pat
     shell("export", "--patient", "BN0001", "-o", tmp_path / "out.zip")
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert sorted(archive.read(name) for name in archive.namelist()) == sorted(exported.values())
+    shell("export", "--patient", "BN0001", "-o", tmp_path / "medium.zip", "--dicomdir")
+    with zipfile.ZipFile(tmp_path / "medium.zip") as archive:
+        assert archive.namelist()[-1] == "DICOMDIR"
+        assert len(dcmread(archive.open("DICOMDIR")).DirectoryRecordSequence) == 7
 
 
 def test_export_says_what_it_cannot_do(shell: Shell, medium: Path, tmp_path: Path) -> None:
