@@ -76,7 +76,7 @@ def archive(payload: Payload) -> Response:
     if payload.length is not None:
         headers["Content-Length"] = str(payload.length)
     first = list(islice(payload.pieces, _FIRST_PIECES))
-    return StreamingResponse(_gathered(chain(first, payload.pieces)), headers=headers)
+    return StreamingResponse(gathered(chain(first, payload.pieces)), headers=headers)
 
 
 def _begun(part: Part) -> Part:
