@@ -61,7 +61,10 @@ class FrameTable:
         """Return the byte ranges of frame `index` (0-based)."""
         if self.kind in (FrameKind.RAW, FrameKind.SWAP):
             ((offset, length),) = self.ranges[0]
-            return ((offset + index * self.stride, length),)
+            first, last = index * self.stride, index * self.stride + length
+            if self.kind is FrameKind.SWAP:  # whole words: those of frames with an odd length hold a neighbour's byte
+                first, last = first - first % 2, last + last % 2
+            return ((offset + first, last - first),)
         if self.kind is FrameKind.BITS:
             ((offset, _),) = self.ranges[0]
             first, last = index * self.stride, (index + 1) * self.stride

@@ -143,7 +143,8 @@ class FrameReader:
         if table.kind is FrameKind.SWAP:
             description = self._described()
             vr = pixel_vr(self._retrieve, self._instance)
-            return transcode.swap_words(data, description.bits_allocated, vr)
+            first = index * table.stride % 2  # a frame of an odd length begins or ends inside a word
+            return transcode.swap_words(data, description.bits_allocated, vr)[first : first + table.stride]
         return self._decoded(data)
 
     @property
