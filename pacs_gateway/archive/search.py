@@ -26,21 +26,31 @@ class Search:
         self._database = database
         self._silent_nodes = silent_nodes
 
-    def find(self, query: Query, scope: Scope, attributes: Collection[Attribute] | None = None) -> Page:
+    def find(
+        self,
+        query: Query,
+        scope: Scope,
+        attributes: Collection[Attribute] | None = None,
+        *,
+        tells_reach: bool = False,
+    ) -> Page:
         """Return one page of what `query` finds among the studies that exist for the caller.
 
         Parameters
         ----------
         attributes
             What each match tells; None for all that rows hold.
+        tells_reach
+            Look for what only a silent node has.
 
         Raises
         ------
         UnavailableError
             The index cannot be reached now.
         """
+        silent = self._silent_nodes() if tells_reach else frozenset()
         with self._database.read() as connection:
-            return find(connection, query, facilities=scope.facilities, attributes=attributes)
+            return find(connection, query, facilities=scope.facilities, attributes=attributes, silent=silent)
 
     def count(self, query: Query, scope: Scope, *, at_most: int) -> int | None:
         """Return how much `query` finds on all pages together, None where that is more than `at_most`.

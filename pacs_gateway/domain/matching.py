@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping
 
 from pacs_gateway.domain.attributes import BY_KEYWORD, Attribute, Matching
 from pacs_gateway.domain.names import accented, fold, has_accents, name_pattern
-from pacs_gateway.domain.query import Condition, HasItem, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.query import (
+    AnyOf,
+    Condition,
+    HasItem,
+    IsEmpty,
+    NameIs,
+    NameWords,
+    OneOf,
+    Query,
+    Range,
+    Wildcard,
+)
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 
 
@@ -40,6 +51,10 @@ def _filled(moment: str) -> str:
 def _meets(attribute: Attribute, condition: Condition, values: Mapping[str, str], *, case_sensitive: bool) -> bool:
     value = values.get(attribute.keyword, "")
     match condition:
+        case IsEmpty():
+            return value == ""
+        case AnyOf(conditions):
+            return any(_meets(attribute, one, values, case_sensitive=case_sensitive) for one in conditions)
         case TimeSpan():
             return _lies_in(condition, value, values.get(TIME_OF[attribute.keyword], ""), values)
         case OneOf(wanted):

@@ -68,7 +68,37 @@ class HasItem:
     fields: Mapping[int, OneOf | Wildcard]
 
 
-Condition = HasItem | OneOf | Range | Wildcard | NameIs | NameWords | TimeSpan
+@dataclass(frozen=True, slots=True)
+class IsEmpty:
+    """There is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One of these is met."""
+
+    conditions: tuple[OneOf | Wildcard | NameIs | NameWords, ...]
+
+
+Condition = AnyOf | HasItem | IsEmpty | OneOf | Range | Wildcard | NameIs | NameWords | TimeSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What a key can mean beyond what every caller means by it; a caller asks for each."""
+
+    fuzzy: bool = False
+    """Names match by words in any order (PS3.4 C.2.2.2.1.4)."""
+    empty: bool = False
+    """``""`` finds what has no value (PS3.4 C.2.2.2.7)."""
+    multiple: bool = False
+    """A key lists texts, names or numbers, one of which is to match (PS3.4 C.2.2.2.8)."""
+
+
+_NONE = Extensions()
+_EMPTY = '""'
+_LISTED = frozenset({Matching.TEXT, Matching.NAME, Matching.NUMBER})
+_MAY_BE_EMPTY = _LISTED | {Matching.DATE, Matching.TIME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +120,7 @@ class Query:
         *,
         limit: int | None = None,
         offset: int = 0,
-        fuzzy: bool = False,
+        extensions: Extensions = _NONE,
         case_sensitive: bool = False,
     ) -> Self:
         """Return the query for matching keys as they come from a wire.
@@ -99,8 +129,6 @@ class Query:
         ----------
         keys
             Matching text by keyword; an empty one matches everything (universal matching).
-        fuzzy
-            Names match by words in any order (PS3.4 C.2.2.2.1.4).
 
         Raises
         ------
@@ -109,7 +137,7 @@ class Query:
         """
         conditions = {}
         for keyword, text in keys.items():
-            condition = parse_condition(_attribute(keyword, level), text, fuzzy=fuzzy)
+            condition = parse_condition(_attribute(keyword, level), text, extensions)
             if condition is not None:
                 conditions[keyword] = condition
         return cls(level, conditions, limit, offset, case_sensitive)
@@ -144,7 +172,7 @@ def _attribute(keyword: str, level: Level) -> Attribute:
     return attribute
 
 
-def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> Condition | None:
+def parse_condition(attribute: Attribute, text: str, extensions: Extensions = _NONE) -> Condition | None:
     """Return the condition a matching key stands for, None for universal matching.
 
     Raises
@@ -158,25 +186,38 @@ def parse_condition(attribute: Attribute, text: str, *, fuzzy: bool = False) -> 
     text = clean(text)
     if len(text) > _MAX_KEY_LENGTH and attribute.matching not in (Matching.UID, Matching.CODES):
         raise InvalidQueryError(f"the key for {attribute.keyword} is too long", tag=attribute.tag)
-    if text in ("", "*") or (attribute.matching is Matching.NAME and _is_blank(text)):
-        return None
+    if extensions.empty and text == _EMPTY and attribute.matching in _MAY_BE_EMPTY:
+        return IsEmpty()
+    if extensions.multiple and "\\" in text and attribute.matching in _LISTED:
+        conditions = [_value(attribute, value, fuzzy=extensions.fuzzy) for value in _values(attribute, text)]
+        # Of a list, one value that matches everything is enough.
+        return None if None in conditions else AnyOf(tuple(filter(None, conditions)))
     match attribute.matching:
-        case Matching.UID:
+        case Matching.UID if not _is_universal(text):
             return _uids(attribute, text)
-        case Matching.CODES:
+        case Matching.CODES if not _is_universal(text):
             is_pattern = attribute.vr == "CS" and _is_pattern(text) and "\\" not in text
             return Wildcard(text) if is_pattern else OneOf(_values(attribute, text))
-        case Matching.NAME:
-            words = text.replace("*", " ").replace("?", " ")
-            return NameWords(words) if fuzzy and fold(words) else NameIs(text)
-        case Matching.DATE:
+        case Matching.DATE if not _is_universal(text):
             return _range(attribute, _OLD_DATE.sub(r"\1\2\3", text), _DATE)
-        case Matching.TIME:
+        case Matching.TIME if not _is_universal(text):
             return _range(attribute, text.replace(":", ""), _TIME)
-        case Matching.NUMBER:
-            return _number(attribute, text)
         case _:
-            return _text(text)
+            return _value(attribute, text, fuzzy=extensions.fuzzy)
+
+
+def _value(attribute: Attribute, text: str, *, fuzzy: bool) -> OneOf | Wildcard | NameIs | NameWords | None:
+    """Return the condition of one value, which may be one of several; None for universal matching."""
+    if _is_universal(text) or (attribute.matching is Matching.NAME and _is_blank(text)):
+        return None
+    if attribute.matching is Matching.NAME:
+        words = text.replace("*", " ").replace("?", " ")
+        return NameWords(words) if fuzzy and fold(words) else NameIs(text)
+    return _number(attribute, text) if attribute.matching is Matching.NUMBER else _text(text)
+
+
+def _is_universal(text: str) -> bool:
+    return text in ("", "*")
 
 
 def _is_pattern(text: str) -> bool:

@@ -32,7 +32,18 @@ from pacs_gateway.database.schema.base import Text
 from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, COUNTED, ITEM_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import has_accents
-from pacs_gateway.domain.query import Condition, HasItem, NameIs, NameWords, OneOf, Query, Range, Wildcard
+from pacs_gateway.domain.query import (
+    AnyOf,
+    Condition,
+    HasItem,
+    IsEmpty,
+    NameIs,
+    NameWords,
+    OneOf,
+    Query,
+    Range,
+    Wildcard,
+)
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF, TimeSpan
 from pacs_gateway.index.arrival import LARGEST_NUMBER
 from pacs_gateway.index.like import ESCAPE, escaped, item_pattern, like_pattern
@@ -76,6 +87,7 @@ def find(
     *,
     facilities: frozenset[str] | None,
     attributes: Collection[Attribute] | None = None,
+    silent: AbstractSet[str] = frozenset(),
 ) -> Page:
     """Return one page of what `query` finds, newest study first.
 
@@ -85,11 +97,17 @@ def find(
         Codes of the facilities whose studies may be seen; None for all.
     attributes
         What each match tells; None for all that rows hold.
+    silent
+        Nodes of which nothing can be had: what only they have is out of reach.
     """
     told = _told(query.level, attributes)
-    rows = connection.execute(compile_query(query, facilities=facilities, attributes=told)).all()
+    key = _TABLES[query.level].c.id
+    rows = connection.execute(compile_query(query, facilities=facilities, attributes=told).add_columns(key)).all()
     has_more = query.limit is not None and len(rows) > query.limit
-    return Page(tuple(_match(query.level, row, told) for row in rows[: query.limit]), has_more)
+    matches = {row[-1]: _match(query.level, row, told) for row in rows[: query.limit]}
+    lost = keys_out_of_reach(connection, query.level, list(matches), silent) if silent else frozenset()
+    matches |= {one: replace(matches[one], is_in_reach=False) for one in lost}
+    return Page(tuple(matches.values()), has_more)
 
 
 def count(connection: Connection, query: Query, *, facilities: frozenset[str] | None, at_most: int) -> int | None:
@@ -256,6 +274,10 @@ def _order(level: Level) -> list[ColumnElement[object]]:
 def _predicate(query: Query, attribute: Attribute, condition: Condition) -> ColumnElement[bool]:
     column = _column(attribute)
     match condition:
+        case AnyOf(conditions):
+            return or_(*(_predicate(query, attribute, one) for one in conditions))
+        case IsEmpty():
+            return column.is_(None) if attribute.vr == "IS" else column == ""
         case NameIs() | NameWords():
             return name_condition(query.level, attribute.keyword, condition)
         case TimeSpan():
@@ -264,15 +286,19 @@ def _predicate(query: Query, attribute: Attribute, condition: Condition) -> Colu
             return _range(column, _earliest(first) if attribute.vr == "TM" else first, last)
         case HasItem(fields):
             return _has_item(column, attribute, fields, case_sensitive=query.case_sensitive)
-        case Wildcard(pattern) if attribute.matching is Matching.CODES:
-            codes = column if query.case_sensitive else lowered(column)
-            return codes.regexp_match(item_pattern([pattern if query.case_sensitive else pattern.lower()]))
         case Wildcard(pattern):
-            if query.case_sensitive:
-                return column.like(like_pattern(pattern), escape=ESCAPE)
-            return lowered(column).like(like_pattern(pattern.lower()), escape=ESCAPE)
+            return _like(column, attribute, pattern, case_sensitive=query.case_sensitive)
         case OneOf(values):
             return _one_of(column, attribute, values, case_sensitive=query.case_sensitive)
+
+
+def _like(
+    column: ColumnElement[object], attribute: Attribute, pattern: str, *, case_sensitive: bool
+) -> ColumnElement[bool]:
+    text, pattern = (column, pattern) if case_sensitive else (lowered(column), pattern.lower())
+    if attribute.matching is Matching.CODES:
+        return text.regexp_match(item_pattern([pattern]))
+    return text.like(like_pattern(pattern), escape=ESCAPE)
 
 
 def _has_item(

@@ -18,7 +18,7 @@ from pacs_gateway.access import Action
 from pacs_gateway.archive.search import Match
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.names import display
-from pacs_gateway.domain.query import Query
+from pacs_gateway.domain.query import Extensions, Query
 from pacs_gateway.errors import InvalidQueryError, NotFoundError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Uid, not_modified
@@ -161,7 +161,9 @@ def _list_facts(visitor: Visitor) -> dict[str, object]:
         "newer": _address(fields, page - 1) if page > 1 else "",
     }
     try:
-        query = Query.build(Level.STUDY, keys_of(fields), limit=size, offset=(page - 1) * size, fuzzy=True)
+        query = Query.build(
+            Level.STUDY, keys_of(fields), limit=size, offset=(page - 1) * size, extensions=Extensions(fuzzy=True)
+        )
     except InvalidQueryError:
         return facts | {"rows": (), "older": "", "is_bad": True}
     found = visitor.gateway.archive.search.find(query, visitor.scope)

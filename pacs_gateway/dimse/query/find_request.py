@@ -13,7 +13,7 @@ from pacs_gateway.dimse.query.information_model import QUERY_RETRIEVE_LEVEL, Inf
 from pacs_gateway.domain.attributes import BY_KEYWORD, BY_TAG, FIELD_SEPARATOR, Attribute, Matching
 from pacs_gateway.domain.character_set import CharacterSet
 from pacs_gateway.domain.levels import Level
-from pacs_gateway.domain.query import OneOf, Query
+from pacs_gateway.domain.query import Extensions, OneOf, Query
 from pacs_gateway.domain.raw_data_set import RawDataSet, RawElement
 from pacs_gateway.domain.time_span import OFFSETS, TIME_OF
 from pacs_gateway.errors import InvalidQueryError, UnfitQueryError
@@ -92,7 +92,9 @@ class FindRequest:
         level = model.level(identifier.code(QUERY_RETRIEVE_LEVEL))
         terms = identifier.code(SPECIFIC_CHARACTER_SET)
         keys = _Keys.sorted_out(identifier, level, CharacterSet(terms, options.charset))
-        query = Query.build(level, keys.texts, fuzzy=options.is_fuzzy, case_sensitive=not options.ignores_case)
+        query = Query.build(
+            level, keys.texts, extensions=Extensions(fuzzy=options.is_fuzzy), case_sensitive=not options.ignores_case
+        )
         if not options.is_relational:
             _check_hierarchy(query, model)
         offset = _offset(identifier) if options.is_zoned else None

@@ -6,12 +6,24 @@ from hypothesis import strategies as st
 
 from pacs_gateway.domain.attributes import ATTRIBUTES, BY_KEYWORD, Attribute
 from pacs_gateway.domain.levels import Level
-from pacs_gateway.domain.query import Condition, NameIs, NameWords, OneOf, Query, Range, Wildcard, parse_condition
+from pacs_gateway.domain.query import (
+    AnyOf,
+    Condition,
+    Extensions,
+    IsEmpty,
+    NameIs,
+    NameWords,
+    OneOf,
+    Query,
+    Range,
+    Wildcard,
+    parse_condition,
+)
 from pacs_gateway.errors import InvalidQueryError
 
 
 def one(keyword: str, text: str, *, fuzzy: bool = False) -> Condition | None:
-    return parse_condition(BY_KEYWORD[keyword], text, fuzzy=fuzzy)
+    return parse_condition(BY_KEYWORD[keyword], text, Extensions(fuzzy=fuzzy))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +89,30 @@ def test_malformed_keys_are_refused_without_being_repeated(keyword: str, text: s
     assert text not in str(refusal.value)
 
 
+EMPTY, MULTIPLE = Extensions(empty=True), Extensions(multiple=True)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "extensions", "condition"),
+    [
+        ("PatientID", '""', EMPTY, IsEmpty()),
+        ("PatientName", ' "" ', EMPTY, IsEmpty()),
+        ("StudyDate", '""', EMPTY, IsEmpty()),
+        ("PatientID", '""', MULTIPLE, OneOf(('""',))),
+        ("PatientID", "A\\B*", MULTIPLE, AnyOf((OneOf(("A",)), Wildcard("B*")))),
+        ("SeriesNumber", "1\\2", MULTIPLE, AnyOf((OneOf(("1",)), OneOf(("2",))))),
+        ("PatientName", "an\\binh", Extensions(fuzzy=True, multiple=True), AnyOf((NameWords("an"), NameWords("binh")))),
+        ("PatientID", "A\\*", MULTIPLE, None),
+        ("PatientID", "A\\B", EMPTY, OneOf(("A\\B",))),
+        ("StudyInstanceUID", "1.2\\1.3", MULTIPLE, OneOf(("1.2", "1.3"))),
+    ],
+)
+def test_extensions_change_what_a_key_means(
+    keyword: str, text: str, extensions: Extensions, condition: Condition | None
+) -> None:
+    assert parse_condition(BY_KEYWORD[keyword], text, extensions) == condition
+
+
 @pytest.mark.parametrize(
     ("level", "keyword"),
     [
@@ -106,6 +142,6 @@ def test_build_keeps_what_matters() -> None:
 @given(st.sampled_from(ATTRIBUTES), st.text(st.characters(), max_size=30), st.booleans())
 def test_any_text_is_a_condition_or_refused(attribute: Attribute, text: str, fuzzy: bool) -> None:
     try:
-        parse_condition(attribute, text, fuzzy=fuzzy)
+        parse_condition(attribute, text, Extensions(fuzzy=fuzzy))
     except InvalidQueryError:
         return

@@ -10,7 +10,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.domain.attributes import BY_KEYWORD, COUNTED, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.matching import accents_agree, matches
-from pacs_gateway.domain.query import Query
+from pacs_gateway.domain.query import Extensions, Query
 from pacs_gateway.errors import InvalidQueryError
 from pacs_gateway.index.search import Page, count, find
 from tests.pacs_gateway.index.records import SR, record, write
@@ -128,16 +128,25 @@ keys = {
 }
 
 
+def keys_of(matching: Matching, extensions: Extensions) -> st.SearchStrategy[str]:
+    """Return keys of every form that an attribute can have with these extensions."""
+    one = keys[matching]
+    if extensions.multiple and matching in (Matching.TEXT, Matching.NAME, Matching.NUMBER):
+        one |= st.lists(keys[matching], min_size=2, max_size=3).map("\\".join)
+    return one | st.just('""') if extensions.empty else one
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     level = draw(st.sampled_from(list(Level)))
     levels = {level, *level.parents}
     keywords = [k for k, a in BY_KEYWORD.items() if a.matching is not Matching.NONE and a.level in levels]
     chosen = draw(st.lists(st.sampled_from(keywords), min_size=1, max_size=2, unique=True))
-    texts = {keyword: draw(keys[BY_KEYWORD[keyword].matching]) for keyword in chosen}
-    fuzzy, case_sensitive = draw(st.booleans()), draw(st.booleans())
+    fuzzy, empty, multiple, case_sensitive = (draw(st.booleans()) for _ in range(4))
+    extensions = Extensions(fuzzy, empty, multiple)
+    texts = {keyword: draw(keys_of(BY_KEYWORD[keyword].matching, extensions)) for keyword in chosen}
     try:
-        query = Query.build(level, texts, fuzzy=fuzzy, case_sensitive=case_sensitive)
+        query = Query.build(level, texts, extensions=extensions, case_sensitive=case_sensitive)
     except InvalidQueryError:
         return Query(level)
     return query.with_time_spans(is_combined=draw(st.booleans()), offset=draw(st.sampled_from([None, 0, 420, -570])))
@@ -250,7 +259,7 @@ def test_other_facilities_do_not_exist(hospital: Database) -> None:
     ],
 )
 def test_names_are_found_as_settled(hospital: Database, key: str, fuzzy: bool, names: set[str]) -> None:
-    page = found(hospital, Query.build(Level.STUDY, {"PatientName": key}, fuzzy=fuzzy))
+    page = found(hospital, Query.build(Level.STUDY, {"PatientName": key}, extensions=Extensions(fuzzy=fuzzy)))
     assert {match.values["PatientName"] for match in page.matches} == names
 
 
@@ -265,7 +274,8 @@ def test_names_with_the_accents_of_the_key_come_first(database: Database, key: s
         write(database, record(n, attributes=patient))
 
     told = [
-        m.values["PatientName"] for m in found(database, Query.build(level, {"PatientName": key}, fuzzy=fuzzy)).matches
+        m.values["PatientName"]
+        for m in found(database, Query.build(level, {"PatientName": key}, extensions=Extensions(fuzzy=fuzzy))).matches
     ]
 
     assert set(told[:2]) == {"Trần^Văn^An", "TRẦN VĂN AN"}
