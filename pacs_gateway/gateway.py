@@ -14,6 +14,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.revision import revisions
 from pacs_gateway.domain.clock import Clock, to_microseconds, utc_now
 from pacs_gateway.errors import ConfigurationError, GatewayError
+from pacs_gateway.guard import open_guard
 from pacs_gateway.jobs.queue import JobList
 from pacs_gateway.storage.opening import open_store
 from pacs_gateway.storage.spool import Spool
@@ -98,9 +99,12 @@ def open_gateway(config: GatewayConfig, *, clock: Clock | None = None) -> Iterat
         with (
             open_store(config.objects, config.cache) as store,
             open_access(database, config.access, clock=clock) as access,
+            open_guard() as guard,
         ):
             spool = Spool(config.spool)
-            archive = Archive(database, store, spool, clock=clock, queue_clock=queue_clock, config=config.archive)
+            archive = Archive(
+                database, store, spool, guard, clock=clock, queue_clock=queue_clock, config=config.archive
+            )
             try:
                 yield Gateway(config, database, store, spool, archive, access, JobList(database), clock, queue_clock)
             finally:

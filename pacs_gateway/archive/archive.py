@@ -23,6 +23,7 @@ from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.domain.clock import Clock, to_microseconds
+from pacs_gateway.guard import Guard
 from pacs_gateway.index.rows import BatchResult
 from pacs_gateway.index.writer import BatchHooks, IndexWriter
 from pacs_gateway.jobs.queue import Job, announce, enqueue
@@ -40,11 +41,12 @@ INSTANCES_STORED = "instances-stored"
 class Archive:
     """Search, retrieve, derive, conflicts, the other nodes; and, once something is received, ingest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each thing that the composition root has opened
         self,
         database: Database,
         store: ObjectStore,
         spool: Spool,
+        guard: Guard,
         *,
         clock: Clock,
         queue_clock: SharedClock = database_time,
@@ -60,9 +62,9 @@ class Archive:
         self.nodes = Nodes(database, spool, config.node, clock=clock, shared_clock=queue_clock)
         holdings = Holdings(database, store, spool, self.nodes)
         self.search = Search(database, silent_nodes=self.nodes.silent)
-        self.derive = Derive(database, store, holdings, clock)
-        self.retrieve = Retrieve(database, holdings, self.derive)
-        self.conflicts = Conflicts(database, holdings, policy=config.conflict_policy, queue_clock=queue_clock)
+        self.derive = Derive(database, store, holdings, guard, clock=clock)
+        self.retrieve = Retrieve(database, holdings, self.derive, guard)
+        self.conflicts = Conflicts(database, holdings, guard, policy=config.conflict_policy, queue_clock=queue_clock)
         self.commitments = Commitments(database, clock=queue_clock)
         self.asked_commitments = AskedCommitments(database, clock=queue_clock)
         self._lock = Lock()

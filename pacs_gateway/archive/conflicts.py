@@ -22,6 +22,7 @@ from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived, study
 from pacs_gateway.errors import NotFoundError
+from pacs_gateway.guard import Guard
 from pacs_gateway.index.studies import joined
 from pacs_gateway.jobs.queue import enqueue
 
@@ -73,12 +74,14 @@ class Conflicts:
         self,
         database: Database,
         holdings: Holdings,
+        guard: Guard,
         *,
         policy: ConflictPolicy,
         queue_clock: SharedClock = database_time,
     ) -> None:
         self._database = database
         self._holdings = holdings
+        self._guard = guard
         self._policy = policy
         self._queue_clock = queue_clock
 
@@ -91,7 +94,8 @@ class Conflicts:
             others = _versions(connection, pending["sop_uid"])
         newcomer = self._holdings.by_id(instance_id)
         kept = [row for row in others if row["state"] in ("current", "conflict", "settled")]
-        if any(is_equivalent(self._holdings, newcomer, self._holdings.by_id(row["id"])) for row in kept):
+        versions = (self._holdings.by_id(row["id"]) for row in kept)
+        if any(is_equivalent(self._holdings, newcomer, version, self._guard.decode_frame) for version in versions):
             self._set_state(instance_id, "equivalent")
             return
         current = next((row for row in others if row["state"] == "current"), None)

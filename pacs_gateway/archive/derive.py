@@ -7,7 +7,7 @@ asked for earlier is derived on request.
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -35,8 +35,9 @@ from pacs_gateway.errors import (
     UnavailableError,
     UnsupportedSyntaxError,
 )
-from pacs_gateway.imaging.picture import draw
+from pacs_gateway.guard import Guard
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
+from pacs_gateway.imaging.view import View
 from pacs_gateway.index.upsert import insert
 from pacs_gateway.storage.store import ObjectStore, derived_key
 
@@ -58,10 +59,13 @@ def bulk_root(stored: StoredInstance) -> str:
 class Derive:
     """Makes and reads derived things."""
 
-    def __init__(self, database: Database, store: ObjectStore, holdings: Holdings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, store: ObjectStore, holdings: Holdings, guard: Guard, *, clock: Clock
+    ) -> None:
         self._database = database
         self._store = store
         self._holdings = holdings
+        self._guard = guard
         self._clock = clock
 
     def run(self, series_key: int) -> int | None:
@@ -123,6 +127,14 @@ class Derive:
             return self._store.read(derived_key(stored.digest, _THUMBNAIL_NAME))
         except (NotFoundError, UnavailableError):
             return self._make_thumbnail(stored)
+
+    def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
+        """Return frames (0-based) of an image as a file; errors as ``Guard.draw``, and those of `frame_ranges`."""
+        wanted = [tuple(frame_ranges(stored, index)) for index in indices]
+        with self._holdings.open(stored) as reader:
+            header = read_encoded_header(reader, stored)
+            frames = [b"".join(reader.read(offset, length) for offset, length in ranges) for ranges in wanted]
+        return self._guard.draw(header, stored.transfer_syntax_uid, frames, indices, view)
 
     def series_thumbnail(self, series_key: int) -> tuple[bytes, str]:
         """Return the thumbnail that stands for a series, and its ETag.
@@ -264,10 +276,7 @@ class Derive:
             raise NotFoundError("the object has no image")
         index = middle_frame(stored.frames.n_frames)
         try:
-            with self._holdings.open(stored) as reader:
-                header = read_encoded_header(reader, stored)
-                data = b"".join(reader.read(offset, length) for offset, length in frame_ranges(stored, index))
-            return draw(header, stored.transfer_syntax_uid, [data], [index], THUMBNAIL)
+            return self.picture(stored, [index], THUMBNAIL)
         except (InvalidInstanceError, UnsupportedSyntaxError) as error:
             raise NotFoundError(f"the image cannot be shown: {error}") from error
 

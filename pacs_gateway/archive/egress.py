@@ -182,7 +182,7 @@ def _compressed(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_ui
     encoded = encoded_description(description, transfer_syntax_uid)
     yield transcode.encode_header(header, encoded_changes(encoded))
     frames = retrieve.frames(instance, list(range(instance.frames.n_frames)))
-    yield from encapsulate(recompress(frames, description, encoded))
+    yield from encapsulate(recompress(frames, description, encoded, retrieve.guard.recompress_frame))
     yield _trailer(retrieve, instance, _pixels_end(retrieve, instance), header, implicit=False)
 
 
@@ -221,7 +221,8 @@ def _decompressed(retrieve: Retrieve, instance: StoredInstance, header: Dataset,
     opening += transcode.pixel_element(
         transcode.pixel_tag(native), transcode.pixel_vr(native), length, implicit=implicit
     )
-    return _Pixels(opening, transcode.decompress(frames, description), length, _pixels_end(retrieve, instance))
+    pieces = transcode.decompress(frames, description, retrieve.guard.decode_stored)
+    return _Pixels(opening, pieces, length, _pixels_end(retrieve, instance))
 
 
 def _pixels_end(retrieve: Retrieve, instance: StoredInstance) -> int:

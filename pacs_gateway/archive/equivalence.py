@@ -18,9 +18,9 @@ from pacs_gateway.archive.derive import frame_ranges
 from pacs_gateway.archive.metadata import read_header
 from pacs_gateway.archive.stored import Holdings, StoredInstance, as_file
 from pacs_gateway.errors import InvalidInstanceError, NotFoundError, UnsupportedSyntaxError
-from pacs_gateway.imaging.decode import decode_frame
+from pacs_gateway.imaging.decode import Decoder
 from pacs_gateway.imaging.elements import READ_ERRORS
-from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
+from pacs_gateway.imaging.pixels import describe_pixels
 from pacs_gateway.storage.store import ObjectReader
 
 # They say how the object is encoded, not what it is: length to end, character set, photometric interpretation (a
@@ -32,7 +32,7 @@ _ELEMENT_HEAD_BYTES = 8
 _MAX_DEPTH = 64
 
 
-def is_equivalent(holdings: Holdings, one: StoredInstance, other: StoredInstance) -> bool:
+def is_equivalent(holdings: Holdings, one: StoredInstance, other: StoredInstance, decode: Decoder) -> bool:
     """Return whether two stored contents are the same object; False where that cannot be proven."""
     try:
         with warnings.catch_warnings(), holdings.open(one) as first, holdings.open(other) as second:
@@ -40,7 +40,7 @@ def is_equivalent(holdings: Holdings, one: StoredInstance, other: StoredInstance
             headers = read_header(as_file(first)), read_header(as_file(second))
             if content_digest(headers[0]) != content_digest(headers[1]):
                 return False
-            return _same_pixels((one, first, headers[0]), (other, second, headers[1]))
+            return _same_pixels((one, first, headers[0]), (other, second, headers[1]), decode)
     except (InvalidInstanceError, UnsupportedSyntaxError, NotFoundError):
         return False
 
@@ -92,7 +92,9 @@ def _value(element: DataElement) -> bytes:
 
 
 def _same_pixels(
-    one: tuple[StoredInstance, ObjectReader, Dataset], other: tuple[StoredInstance, ObjectReader, Dataset]
+    one: tuple[StoredInstance, ObjectReader, Dataset],
+    other: tuple[StoredInstance, ObjectReader, Dataset],
+    decode: Decoder,
 ) -> bool:
     tables = one[0].frames, other[0].frames
     if tables[0] is None or tables[1] is None:
@@ -102,7 +104,7 @@ def _same_pixels(
     descriptions = [describe_pixels(header, stored.transfer_syntax_uid) for stored, _, header in (one, other)]
     for index in range(tables[0].n_frames):
         pair = [
-            _decoded(stored, reader, description, index)
+            decode(_frame(stored, reader, index), description, index=index)
             for (stored, reader, _), description in zip((one, other), descriptions, strict=True)
         ]
         if not np.array_equal(pair[0], pair[1]):
@@ -110,8 +112,5 @@ def _same_pixels(
     return True
 
 
-def _decoded(
-    stored: StoredInstance, reader: ObjectReader, description: PixelDescription, index: int
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.number]]":
-    data = b"".join(reader.read(offset, length) for offset, length in frame_ranges(stored, index))
-    return decode_frame(data, description, index=index)
+def _frame(stored: StoredInstance, reader: ObjectReader, index: int) -> bytes:
+    return b"".join(reader.read(offset, length) for offset, length in frame_ranges(stored, index))

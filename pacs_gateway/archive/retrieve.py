@@ -21,7 +21,6 @@ from pacs_gateway.archive.stored import (
     Holdings,
     StoredInstance,
     as_file,
-    read_encoded_header,
     stored_instance,
 )
 from pacs_gateway.database.engine import Database
@@ -29,6 +28,8 @@ from pacs_gateway.database.schema.archive import instance, patient, series, stud
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import CapacityError, NotFoundError
+from pacs_gateway.guard import Guard
+from pacs_gateway.imaging.view import View
 
 _CHUNK_BYTES = 1 << 20
 _LAST_NUMBER = 2**31 - 1
@@ -60,10 +61,11 @@ class Thumbnail:
 class Retrieve:
     """Reads what is kept, for one caller's scope at a time; safe to use from many threads."""
 
-    def __init__(self, database: Database, holdings: Holdings, derive: Derive) -> None:
+    def __init__(self, database: Database, holdings: Holdings, derive: Derive, guard: Guard) -> None:
         self._database = database
         self._holdings = holdings
         self._derive = derive
+        self.guard = guard
 
     def instances(
         self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
@@ -121,11 +123,6 @@ class Retrieve:
         with self._holdings.open(stored) as reader:
             return read_header(as_file(reader), defer=defer)
 
-    def encoded_header(self, stored: StoredInstance) -> bytes:
-        """Return the bytes of the data set up to its pixel data; see ``read_encoded_header``."""
-        with self._holdings.open(stored) as reader:
-            return read_encoded_header(reader, stored)
-
     def trailer(self, stored: StoredInstance, offset: int) -> Dataset:
         """Return the elements behind the pixel data, which ends at `offset`; errors as ``header``."""
         with self._holdings.open(stored) as reader:
@@ -153,6 +150,24 @@ class Retrieve:
         with self._holdings.open(stored) as reader:
             for ranges in wanted:
                 yield b"".join(reader.read(offset, length) for offset, length in ranges)
+
+    def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
+        """Return frames (0-based) of an image as a file.
+
+        Raises
+        ------
+        InputError
+            The view asks for a part that is not there.
+        InvalidInstanceError
+            The header or a frame is malformed, or cannot be worked on within the limits.
+        NotFoundError
+            There is no such frame.
+        UnsupportedSyntaxError
+            Pixels of this kind or in this transfer syntax cannot be shown, or not in this form.
+        CapacityError
+            Too many images are being worked on.
+        """
+        return self._derive.picture(stored, indices, view)
 
     def metadata(
         self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None

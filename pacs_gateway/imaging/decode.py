@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 import imagecodecs
 import numpy as np
@@ -22,6 +22,15 @@ from pacs_gateway.imaging.codestream import Codestream
 from pacs_gateway.imaging.pixels import SAMPLES, PixelDescription, frame_bits, frame_length
 
 Frame = NDArray[np.number]
+
+
+class Decoder(Protocol):
+    """What turns one stored frame into an array: a function below, or the guard that runs it elsewhere."""
+
+    def __call__(self, data: bytes, description: PixelDescription, *, index: int = 0) -> Frame:
+        """Return the frame; see `decode_frame`."""
+
+
 _Decode = Callable[[bytes, PixelDescription, int], Frame]
 
 # What imagecodecs and zlib raise on bytes they cannot decode; every codec of imagecodecs has its own RuntimeError.

@@ -9,6 +9,7 @@ PS3.5 A.4 (encapsulated pixel data), PS3.3 C.9.2 (overlays)
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from pydicom.dataset import Dataset
 
@@ -49,7 +50,26 @@ def encoded_changes(encoded: PixelDescription) -> dict[str, str | int]:
     return changes
 
 
-def recompress(frames: Iterable[bytes], description: PixelDescription, encoded: PixelDescription) -> Iterator[bytes]:
+class Recompressor(Protocol):
+    """What encodes one stored frame anew: the function below, or the guard that runs it elsewhere."""
+
+    def __call__(
+        self, data: bytes, description: PixelDescription, encoded: PixelDescription, *, index: int = 0
+    ) -> bytes:
+        """Return the encoded frame; see `recompress_frame`."""
+
+
+def recompress_frame(data: bytes, description: PixelDescription, encoded: PixelDescription, *, index: int = 0) -> bytes:
+    """Return one stored frame, encoded anew; see ``decode_stored`` and ``encode_frame``."""
+    return encode_frame(decode_stored(data, description, index=index), encoded)
+
+
+def recompress(
+    frames: Iterable[bytes],
+    description: PixelDescription,
+    encoded: PixelDescription,
+    recompress_one: Recompressor = recompress_frame,
+) -> Iterator[bytes]:
     """Yield stored frames, encoded anew.
 
     Parameters
@@ -66,7 +86,7 @@ def recompress(frames: Iterable[bytes], description: PixelDescription, encoded: 
     """
     n_frames = 0
     for index, data in enumerate(frames):
-        yield encode_frame(decode_stored(data, description, index=index), encoded)
+        yield recompress_one(data, description, encoded, index=index)
         n_frames = index + 1
     if n_frames != description.n_frames:
         raise InvalidInstanceError("there are not as many frames as NumberOfFrames says")

@@ -24,7 +24,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from pacs_gateway.errors import InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging import elements
-from pacs_gateway.imaging.decode import decode_stored, decoded_photometric
+from pacs_gateway.imaging.decode import Decoder, decode_stored, decoded_photometric
 from pacs_gateway.imaging.pixels import FloatKind, PixelDescription, frame_bits
 
 _PIXEL_GROUP = 0x7FE0
@@ -142,7 +142,9 @@ def native_changes(description: PixelDescription) -> dict[str, str | int]:
     return changes
 
 
-def decompress(frames: Iterable[bytes], description: PixelDescription) -> Iterator[bytes]:
+def decompress(
+    frames: Iterable[bytes], description: PixelDescription, decode: Decoder = decode_stored
+) -> Iterator[bytes]:
     """Yield the native little-endian pixel data of compressed `frames`, in pieces, padded to an even length.
 
     Together the pieces have the `native_length` of `native_description`.
@@ -155,7 +157,7 @@ def decompress(frames: Iterable[bytes], description: PixelDescription) -> Iterat
     n_frames = 0
     rest = np.empty(0, np.uint8)
     for index, data in enumerate(frames):
-        frame = decode_stored(data, description, index=index)
+        frame = decode(data, description, index=index)
         n_frames = index + 1
         if n_frames > description.n_frames:
             break

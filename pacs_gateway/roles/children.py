@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 
 from pacs_gateway.config import GatewayConfig, Settings, compose
+from pacs_gateway.guard.tasks import load as load_guard
 from pacs_gateway.roles import dicom, shipper, worker
 from pacs_gateway.roles.memory import keep_freed_memory
 from pacs_gateway.supervisor import Program
@@ -38,6 +39,7 @@ def programs(
 
     Where there are `node_sockets`, other nodes are served on them.
     """
+    load_guard()
     children: list[Program] = []
     if role in (Role.ALL, Role.DICOM):
         for n in range(1, settings.dicom_workers + 1):

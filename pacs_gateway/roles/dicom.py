@@ -18,6 +18,7 @@ from pacs_gateway.dimse.query.turns import Turns
 from pacs_gateway.dimse.server import DicomServer
 from pacs_gateway.dimse.service import Services
 from pacs_gateway.gateway import Gateway, open_gateway
+from pacs_gateway.guard import prepare as prepare_guard
 from pacs_gateway.roles.certificate_watch import watch_certificates
 
 # An association that waits for its disk must not then wait 5 ms for the batch writer to let go of the interpreter.
@@ -42,6 +43,7 @@ def run(
         Whether this is the one of its siblings that says when a certificate is about to expire.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    prepare_guard()
     with open_gateway(config) as gateway:
         gateway.access.devices.load()
         plain = [sock for sock in sockets if sock not in tls_sockets]

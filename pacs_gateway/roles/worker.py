@@ -14,6 +14,7 @@ from pacs_gateway.dimse.commitment.report import CommitmentReporter
 from pacs_gateway.domain.clock import to_microseconds
 from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway, open_gateway
+from pacs_gateway.guard import prepare as prepare_guard
 from pacs_gateway.jobs.queue import JobQueue, prune_events
 from pacs_gateway.jobs.worker import Handler, Worker
 from pacs_gateway.roles.index_check import index_check
@@ -60,6 +61,7 @@ def _lane(gateway: Gateway, name: str, handlers: Mapping[str, Handler], stop: th
 def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.socket]) -> None:
     """Do jobs until `stop` is set."""
     os.nice(_NICENESS)
+    prepare_guard()
     with open_gateway(config) as gateway, index_check(gateway.database, config.data_dir):
         archive = gateway.archive
         reporter = CommitmentReporter(archive.commitments, gateway.access.devices, config.dimse)

@@ -22,8 +22,7 @@ from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.domain.instance import FrameKind
 from pacs_gateway.errors import InvalidInstanceError, UnsupportedSyntaxError
 from pacs_gateway.imaging import transcode
-from pacs_gateway.imaging.compress import ENCODERS, encode_frame, encoded_description
-from pacs_gateway.imaging.decode import decode_stored
+from pacs_gateway.imaging.compress import ENCODERS, encoded_description
 from pacs_gateway.imaging.pixels import PixelDescription, frame_bits
 from viewer_api.errors import NotAcceptableError
 from viewer_api.negotiation import (
@@ -154,13 +153,14 @@ class FrameReader:
 
     def _decoded(self, data: bytes) -> bytes:
         description = self._described()
-        pieces = b"".join(transcode.decompress([data], replace(description, n_frames=1)))
+        decode = self._retrieve.guard.decode_stored
+        pieces = b"".join(transcode.decompress([data], replace(description, n_frames=1), decode))
         return pieces[: (frame_bits(transcode.native_description(description)) + 7) // 8]
 
     def _encoded(self, data: bytes, index: int) -> bytes:
         description = self._described()
         encoded = encoded_description(description, self._transfer_syntax_uid)
-        return encode_frame(decode_stored(data, description, index=index), encoded)
+        return self._retrieve.guard.recompress_frame(data, description, encoded, index=index)
 
     def _described(self) -> PixelDescription:
         if self._description is None:

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.errors import NotFoundError
-from pacs_gateway.imaging.picture import draw
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
 from pacs_gateway.imaging.view import MediaType, View
 from viewer_api.access import Visitor
@@ -122,7 +121,8 @@ def _picture(visitor: Visitor, instance: StoredInstance, index: int) -> Response
 
 def _drawn(visitor: Visitor, instance: StoredInstance, index: int, view: View) -> Response:
     facts = f"{instance.digest}-{index}-{view.to_json().decode()}"
-    return _tagged(visitor, Offer(view.media_type), facts, lambda: _draw(visitor, instance, index, view))
+    retrieve = visitor.gateway.archive.retrieve
+    return _tagged(visitor, Offer(view.media_type), facts, lambda: retrieve.picture(instance, [index], view))
 
 
 def _tagged(visitor: Visitor, offer: Offer, facts: str, make: Callable[[], bytes]) -> Response:
@@ -131,13 +131,6 @@ def _tagged(visitor: Visitor, offer: Offer, facts: str, make: Callable[[], bytes
     if not_modified(visitor.request, etag):
         return Response(status_code=304, headers=headers)
     return Response(make(), 200, headers, offer.media_type)
-
-
-def _draw(visitor: Visitor, instance: StoredInstance, index: int, view: View) -> bytes:
-    """Return a frame (0-based) as a file."""
-    retrieve = visitor.gateway.archive.retrieve
-    header = retrieve.encoded_header(instance)
-    return draw(header, instance.transfer_syntax_uid, [retrieve.frame(instance, index)], [index], view)
 
 
 def _thumbnail(

@@ -46,7 +46,12 @@ def store(gateway: Gateway) -> FaultyStore:
 def archive(gateway: Gateway, store: FaultyStore) -> Iterator[Archive]:
     """An archive over a store that fails when told to."""
     opened = Archive(
-        gateway.database, store, gateway.spool, clock=gateway.clock, config=ArchiveConfig(is_object_first=True)
+        gateway.database,
+        store,
+        gateway.spool,
+        gateway.archive.retrieve.guard,
+        clock=gateway.clock,
+        config=ArchiveConfig(is_object_first=True),
     )
     yield opened
     opened.close()

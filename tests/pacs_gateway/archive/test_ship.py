@@ -41,7 +41,7 @@ def in_spool(gateway: Gateway) -> list[Path]:
 def orphan(gateway: Gateway, *files: bytes) -> Path:
     """Leave entries behind as a killed process does: published, not indexed."""
     spool = Spool(gateway.config.spool)
-    archive = Archive(gateway.database, gateway.store, spool, clock=gateway.clock)
+    archive = Archive(gateway.database, gateway.store, spool, gateway.archive.retrieve.guard, clock=gateway.clock)
     directory = archive.ingest.directory
     archive.ingest.writer.close()
     for file in files:
