@@ -14,18 +14,18 @@ _LOOK_S = 0.01
 
 
 @contextmanager
-def flat_memory(gateway: RunningGateway) -> Iterator[None]:
-    """Check that no process of a gateway is another one after the block, or had grown by more than ``FLAT_MIB`` in it.
+def flat_memory(gateway: RunningGateway, role: str = "") -> Iterator[None]:
+    """Check that no process of a gateway (of a role) is another one after the block, or grew by too much in it.
 
     What is looked at once per process (modules, pools of threads) belongs before the block.
     """
-    before = {child.pid: child.role for child in gateway.children()}
+    before = {child.pid: child.role for child in gateway.children(role)}
     resident = {pid: _mib(pid, "VmRSS") for pid in before}
     for pid in before:
         # The peak begins again at what is resident now (proc(5)).
         Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
     yield
-    assert {child.pid: child.role for child in gateway.children()} == before, "a process ended"
+    assert {child.pid: child.role for child in gateway.children(role)} == before, "a process ended"
     grown = {f"{role} {pid}": _mib(pid, "VmHWM") - resident[pid] for pid, role in before.items()}
     assert {who: mib for who, mib in grown.items() if mib > FLAT_MIB} == {}
 

@@ -12,9 +12,11 @@ from tests.acceptance.samples import SampleFile, sample_file
 from tests.support import dicomweb
 from tests.support.gateways import gateway_config
 from tests.support.running_gateway import ROOT, RunningGateway, running_gateway
+from tests.support.waiting import wait_until
 
 _OF_PYDICOM = ("examples_palette.dcm", "waveform_ecg.dcm")
 """A picture with a palette, and bulk data inside a sequence."""
+_DERIVED_DEADLINE_S = 120.0
 _PASSWORD = "an everyday password"
 
 
@@ -57,3 +59,10 @@ def samples(client: httpx.Client) -> list[SampleFile]:
 def sample(samples: list[SampleFile], folder_or_name: str) -> SampleFile:
     """Return the first sample of a folder, or the one whose file has this name."""
     return next(one for one in samples if folder_or_name in (one.path.parent.name, one.path.name))
+
+
+def wait_until_derived(gateway: RunningGateway) -> None:
+    """Wait until every object is shipped and no job is left."""
+    wait_until(lambda: not gateway.spooled(), _DERIVED_DEADLINE_S, "the objects to be shipped")
+    with open_gateway(gateway_config(gateway.data_dir)) as inside:
+        wait_until(lambda: not inside.jobs.list(state=None, limit=1), _DERIVED_DEADLINE_S, "everything to be derived")

@@ -23,13 +23,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, VideoPhotographicImageStorage
 
-from tests.acceptance.dicomweb.conftest import sample
+from tests.acceptance.dicomweb.conftest import sample, wait_until_derived
 from tests.acceptance.samples import SampleFile
 from tests.support import dicomweb
 from tests.support.dicomweb import value
 from tests.support.running_gateway import RunningGateway
 from tests.support.synthetic_ct import CtSeries, encoded, make_ct, new_uid
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("dicomweb")
 
@@ -41,7 +40,6 @@ _READ_OF_STUDIES = frozenset(
     {"00080020", "00080030", "00080050", "00080061", "00081030", "00080090", "00100010", "00100020", "00100030"}
     | {"0020000D", "00201208"}
 )
-_DERIVED_DEADLINE_S = 60.0
 _MP4 = struct.pack(">L4s4sL4s4s", 24, b"ftyp", b"isom", 512, b"isom", b"mp41") + struct.pack(">L4s", 8, b"mdat")
 _MPEG4 = UID("1.2.840.10008.1.2.4.102")
 
@@ -395,8 +393,7 @@ def test_metadata_and_thumbnails_open_no_object(browser: httpx.Client, gateway: 
     images = [series.image() for _ in range(5)]
     dicomweb.store(browser, [image.content for image in images])
     path = f"/dicom-web/studies/{series.study_uid}/series/{series.series_uid}"
-    wait_until(lambda: not gateway.spooled(), _DERIVED_DEADLINE_S, "the objects to be shipped")
-    wait_until(lambda: gateway.facts("jobs", "list") == [], _DERIVED_DEADLINE_S, "everything to be derived")
+    wait_until_derived(gateway)
     mine = [one for one in gateway.objects() if series.study_uid.encode() in one.read_bytes()]
     assert len(mine) == len(images)
 
