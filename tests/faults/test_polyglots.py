@@ -106,13 +106,19 @@ def _files_of(archive: bytes) -> list[bytes]:
         return [opened.read(name) for name in opened.namelist() if not name.upper().endswith("DICOMDIR")]
 
 
+def _by_zip(gateway: RunningGateway, client: httpx.Client, folder: Path) -> list[bytes]:
+    answer = client.get(f"/dicom-web/studies/{uid(_STUDY)}", headers={"Accept": "application/zip"})
+    assert answer.headers["content-disposition"].startswith("attachment")
+    return _files_of(answer.content)
+
+
 def _on_disk(gateway: RunningGateway, client: httpx.Client, folder: Path) -> list[bytes]:
     kept = [path.read_bytes() for path in [*gateway.objects(), *gateway.spooled()]]
     return [file for file in kept if f"{uid(_STUDY)}\0".encode() in file or f"{uid(_STUDY)}.".encode() in file]
 
 
 Way = Callable[[RunningGateway, httpx.Client, Path], list[bytes]]
-WAYS: tuple[Way, ...] = (_by_study, _by_instance, _by_export, _by_exported_zip, _on_disk)
+WAYS: tuple[Way, ...] = (_by_study, _by_instance, _by_export, _by_exported_zip, _by_zip, _on_disk)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
