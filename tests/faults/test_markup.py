@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Dialog, sync_playwright
 from pydicom.dataset import Dataset
 
 from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute
@@ -275,7 +275,12 @@ def test_a_browser_runs_nothing_of_it(gateway: RunningGateway) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_context(locale="en-US").new_page()
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+
+        def dismiss(dialog: Dialog) -> None:
+            said.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", dismiss)
         page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(gateway.url) else None)
         page.on("console", lambda one: said.append(one.text) if "Content Security Policy" in one.text else None)
         for address in ("/", "/?page=2", *(f"/studies/{uid(study)}" for study in range(1, 41, 4))):
