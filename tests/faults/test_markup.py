@@ -38,7 +38,7 @@ PAYLOADS = (
     "<object data=javascript:alert(1)>",
     "<embed src=javascript:alert(1)>",
     "<a href=javascript:alert(1)>x</a>",
-    "<a href='jav&#x09;ascript:alert(1)'>x</a>",
+    "<a href=' &#x6a;avascript:alert(1)'>x</a>",
     "<form action=javascript:alert(1)><button>x",
     "<button formaction=javascript:alert(1)>x",
     "<base href=//127.0.0.1:9/>",
@@ -242,15 +242,7 @@ def test_answers_for_programs_say_that_they_are_no_pages(client: httpx.Client) -
 _XML: Mapping[str, str] = {"Accept": 'multipart/related; type="application/dicom+xml"'}
 
 
-@pytest.mark.parametrize(
-    "resource",
-    [
-        pytest.param(
-            "/studies?includefield=all&limit=100", marks=pytest.mark.xfail(reason="searches do not answer in XML yet")
-        ),
-        "/studies/{study}/metadata",
-    ],
-)
+@pytest.mark.parametrize("resource", ["/studies?includefield=all&limit=100", "/studies/{study}/metadata"])
 def test_text_is_text_in_xml(client: httpx.Client, resource: str) -> None:
     for study, payload in list(enumerate(PAYLOADS, 1))[:: 1 if "{study}" in resource else 40]:
         answer = client.get(f"/dicom-web{resource.format(study=uid(study))}", headers=_XML)
