@@ -109,8 +109,13 @@ class Derive:
         with self._holdings.open(stored) as reader:
             file = as_file(reader)
             charset = charset_of_device(file)
-            file.seek(0)
-            header = read_header(file, defer=True)
+            plain = self._holdings.plain(stored)
+            if plain is stored:
+                file.seek(0)
+                header = read_header(file, defer=True)
+        if plain is not stored:
+            with self._holdings.open(plain) as reader:
+                header = read_header(as_file(reader), defer=True)
         return metadata_json(
             header, transfer_syntax_uid=stored.transfer_syntax_uid, bulk_root=bulk_root(stored), charset=charset
         )
@@ -130,6 +135,7 @@ class Derive:
 
     def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
         """Return frames (0-based) of an image as a file; errors as ``Guard.draw``, and those of `frame_ranges`."""
+        stored = self._holdings.plain(stored)
         wanted = [tuple(frame_ranges(stored, index)) for index in indices]
         with self._holdings.open(stored) as reader:
             header = read_encoded_header(reader, stored)

@@ -5,20 +5,16 @@ so that nothing is lost that the stored object has. Everything is a generator of
 passes in little memory.
 """
 
-import io
-import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import BinaryIO, Self, cast
+from typing import Self
 
 from pydicom.dataset import Dataset
 
-from pacs_gateway.archive.inflate import inflate
-from pacs_gateway.archive.metadata import read_elements
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.scan import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA
 from pacs_gateway.archive.stored import StoredInstance
@@ -34,7 +30,6 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
-DEFLATED = frozenset({DEFLATED_EXPLICIT})
 _NATIVE = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, BIG_ENDIAN})
 _STANDARD_PREFIX = "1.2.840.10008."
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
@@ -66,9 +61,15 @@ def compressed_forms(instance: StoredInstance) -> tuple[str, ...]:
     Whether they really can be depends on what they are: ``check_compressible`` looks.
     """
     found = [DEFLATED_EXPLICIT] if _can_be_recoded(instance) else []
-    if instance.frames is not None and instance.frames.ranges and is_decodable(instance.transfer_syntax_uid):
+    if instance.frames is not None and _has_frames(instance) and is_decodable(instance.transfer_syntax_uid):
         found += ENCODERS
     return tuple(syntax for syntax in found if syntax != instance.transfer_syntax_uid)
+
+
+def _has_frames(instance: StoredInstance) -> bool:
+    """Return whether the frames of an instance can be told apart, those of a deflated one once it is inflated."""
+    has_ranges = instance.frames is not None and bool(instance.frames.ranges)
+    return has_ranges or (instance.frames is not None and instance.transfer_syntax_uid == DEFLATED_EXPLICIT)
 
 
 def check_compressible(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> None:
@@ -80,6 +81,7 @@ def check_compressible(retrieve: Retrieve, instance: StoredInstance, transfer_sy
         They cannot.
     """
     if transfer_syntax_uid in ENCODERS and transfer_syntax_uid != instance.transfer_syntax_uid:
+        instance = retrieve.plain(instance)
         header = retrieve.header(instance)
         check_nothing_is_lost(header)
         encoded_description(described(retrieve, instance, header), transfer_syntax_uid)
@@ -112,23 +114,21 @@ def data_set(retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: 
         Its bytes cannot be reached now.
     """
     length = data_set_length(instance, transfer_syntax_uid)
-    implicit = transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
     if length is not None:
         return Payload(retrieve.stream(instance, instance.dataset_offset), length)
+    if instance.transfer_syntax_uid == DEFLATED_EXPLICIT:
+        return data_set(retrieve, retrieve.plain(instance), transfer_syntax_uid)
     if transfer_syntax_uid == DEFLATED_EXPLICIT:
         return Payload(_deflated(data_set(retrieve, instance, EXPLICIT_LITTLE_ENDIAN).pieces))
     if transfer_syntax_uid in ENCODERS:
         return Payload(_compressed(retrieve, instance, transfer_syntax_uid))
-    if instance.transfer_syntax_uid not in DEFLATED:
-        return _recoded(retrieve, instance, implicit=implicit)
-    inflated = inflate(retrieve.stream(instance, instance.dataset_offset))
-    return Payload(_without_vr(inflated) if implicit else inflated)
+    return _recoded(retrieve, instance, implicit=transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN)
 
 
 def data_set_length(instance: StoredInstance, transfer_syntax_uid: str) -> int | None:
     """Return the length in bytes of a data set that leaves as stored, None where only recoding tells."""
     stored = instance.transfer_syntax_uid
-    is_plain = not (stored in DEFLATED or stored in _NATIVE or has_pixels(instance))
+    is_plain = not (stored == DEFLATED_EXPLICIT or stored in _NATIVE or has_pixels(instance))
     # Without pixel data a data set of a compressed syntax is explicit little endian already (PS3.5 A.4).
     if transfer_syntax_uid == stored or (is_plain and transfer_syntax_uid == EXPLICIT_LITTLE_ENDIAN):
         return instance.size_bytes - instance.dataset_offset
@@ -147,7 +147,7 @@ def pixel_vr(retrieve: Retrieve, instance: StoredInstance) -> str:
 
 def _can_be_recoded(instance: StoredInstance) -> bool:
     stored = instance.transfer_syntax_uid
-    if stored in _NATIVE or stored in DEFLATED:
+    if stored in _NATIVE or stored == DEFLATED_EXPLICIT:
         return True
     if not has_pixels(instance):
         return stored.startswith(_STANDARD_PREFIX)
@@ -286,59 +286,6 @@ class _PixelHead:
         is_wide = (elements.integer(header, "BitsAllocated") or 0) > 8
         vr = _FLOAT_VRS.get(self.tag) or ("OW" if is_wide else "OB")
         return transcode.pixel_element(self.tag, vr, self.length, implicit=implicit)
-
-
-def _without_vr(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield an explicit little-endian data set, of which only the way through is known, in implicit VR."""
-    stream = _Stream(pieces)
-    # As much of a file as pydicom uses.
-    file = cast(BinaryIO, stream)
-    header = read_elements(file, EXPLICIT_LITTLE_ENDIAN)
-    yield transcode.encode_header(header, implicit=True)
-    start = file.tell()
-    head = file.read(_LONG_HEAD_BYTES)
-    if len(head) < _LONG_HEAD_BYTES:
-        return
-    element = _PixelHead.parse(head, EXPLICIT_LITTLE_ENDIAN)
-    file.seek(start + element.n_bytes)
-    yield element.encode(header, implicit=True)
-    yield from stream.take(element.length)
-    yield transcode.encode_trailer(read_elements(file, EXPLICIT_LITTLE_ENDIAN), header, implicit=True)
-
-
-class _Stream(io.BufferedIOBase):
-    """What comes in pieces, as a file that can go back to what was not taken away."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._kept = bytearray()
-        self._position = self._start = 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset, or by one."""
-        self._position = offset if whence == io.SEEK_SET else self._position + offset
-        return self._position
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next `size` bytes, fewer at the end."""
-        end = math.inf if size is None or size < 0 else self._position + size
-        while self._start + len(self._kept) < end and (piece := next(self._pieces, None)) is not None:
-            self._kept += piece
-        at = self._position - self._start
-        found = bytes(self._kept[at:] if end == math.inf else self._kept[at : at + (size or 0)])
-        self._position += len(found)
-        return found
-
-    def take(self, length: int) -> Iterator[bytes]:
-        """Yield the next `length` bytes and keep neither them nor what came before."""
-        while length:
-            piece = self.read(min(length, _SWAP_BYTES))
-            if not piece:
-                raise InvalidInstanceError("the pixel data is longer than the object")
-            del self._kept[: self._position - self._start]
-            self._start = self._position
-            length -= len(piece)
-            yield piece
 
 
 def _aligned(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:

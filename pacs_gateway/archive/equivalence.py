@@ -35,6 +35,7 @@ _MAX_DEPTH = 64
 def is_equivalent(holdings: Holdings, one: StoredInstance, other: StoredInstance, decode: Decoder) -> bool:
     """Return whether two stored contents are the same object; False where that cannot be proven."""
     try:
+        one, other = holdings.plain(one), holdings.plain(other)
         with warnings.catch_warnings(), holdings.open(one) as first, holdings.open(other) as second:
             warnings.simplefilter("ignore")
             headers = read_header(as_file(first)), read_header(as_file(second))

@@ -14,11 +14,16 @@ _CHUNK_BYTES = 1 << 20
 
 def inflated(source: Source, start: int) -> Iterator[bytes]:
     """Yield the inflated data set of a received object, refusing what grows beyond reason."""
-    limit = min(MAX_INFLATED_BYTES, max((len(source) - start) * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
-    return inflate((source[at : at + _CHUNK_BYTES] for at in range(start, len(source), _CHUNK_BYTES)), limit=limit)
+    pieces = (source[at : at + _CHUNK_BYTES] for at in range(start, len(source), _CHUNK_BYTES))
+    return inflate(pieces, limit=inflation_limit(len(source) - start))
 
 
-def inflate(pieces: Iterable[bytes], *, limit: int = MAX_INFLATED_BYTES) -> Iterator[bytes]:
+def inflation_limit(n_bytes: int) -> int:
+    """Return how long a deflated data set of `n_bytes` may become."""
+    return min(MAX_INFLATED_BYTES, max(n_bytes * _MAX_INFLATION, _INFLATE_FLOOR_BYTES))
+
+
+def inflate(pieces: Iterable[bytes], *, limit: int) -> Iterator[bytes]:
     """Yield an inflated data set (PS3.5 A.5) of at most `limit` bytes, in pieces of at most 1 MiB.
 
     Raises

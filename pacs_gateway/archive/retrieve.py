@@ -112,6 +112,18 @@ class Retrieve:
         with self._holdings.open(stored) as reader:
             yield from reader.stream(offset, length, _CHUNK_BYTES)
 
+    def plain(self, stored: StoredInstance) -> StoredInstance:
+        """Return what ranges can be read of: the instance itself, or the inflated companion of a deflated one.
+
+        Raises
+        ------
+        InvalidInstanceError
+            It is deflated and cannot be inflated within its limits.
+        CapacityError, UnavailableError
+            Its companion cannot be made now.
+        """
+        return self._holdings.plain(stored)
+
     def header(self, stored: StoredInstance, *, defer: bool = False) -> Dataset:
         """Return the data set up to its pixel data; with `defer` without values longer than 64 KiB.
 
@@ -120,7 +132,7 @@ class Retrieve:
         InvalidInstanceError
             It cannot be read.
         """
-        with self._holdings.open(stored) as reader:
+        with self._holdings.open(self.plain(stored)) as reader:
             return read_header(as_file(reader), defer=defer)
 
     def trailer(self, stored: StoredInstance, offset: int) -> Dataset:
@@ -140,12 +152,14 @@ class Retrieve:
         UnsupportedSyntaxError
             The object's frames cannot be told apart.
         """
+        stored = self.plain(stored)
         ranges = frame_ranges(stored, index)
         with self._holdings.open(stored) as reader:
             return b"".join(reader.read(offset, length) for offset, length in ranges)
 
     def frames(self, stored: StoredInstance, indices: list[int]) -> Iterator[bytes]:
         """Yield the stored bytes of several frames (0-based), the object opened once; errors as ``frame``."""
+        stored = self.plain(stored)
         wanted = [tuple(frame_ranges(stored, index)) for index in indices]
         with self._holdings.open(stored) as reader:
             for ranges in wanted:

@@ -4,11 +4,14 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import select
 
+from pacs_gateway.archive.companion import companion_key, find_companion, make_companion
+from pacs_gateway.archive.describe import is_deflated
 from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, study
@@ -46,6 +49,8 @@ class StoredInstance:
     """Set until the object store has the bytes."""
     spool_node: str | None
     """The node that has them until then."""
+    is_companion: bool = False
+    """Whether the file meant is the inflated companion of a deflated object."""
 
 
 COLUMNS = (
@@ -114,7 +119,38 @@ class Holdings:
             raise problem
         raise UnavailableError("the object's bytes cannot be reached") from problem
 
+    def plain(self, stored: StoredInstance) -> StoredInstance:
+        """Return what ranges can be read of: the instance itself, or the inflated companion of a deflated one.
+
+        Raises
+        ------
+        InvalidInstanceError
+            It is deflated and cannot be inflated within its limits.
+        CapacityError, UnavailableError
+            Its companion cannot be made now.
+        """
+        if not is_deflated(stored.transfer_syntax_uid) or stored.is_companion:
+            return stored
+        companion = find_companion(self._store, stored.digest)
+        if companion is None:
+            with self.open(stored) as reader:
+                companion = make_companion(
+                    self._store, reader, start=stored.dataset_offset, digest=stored.digest, scratch=self._spool.root
+                )
+        return replace(
+            stored,
+            transfer_syntax_uid=str(ExplicitVRLittleEndian),
+            size_bytes=companion.size_bytes,
+            dataset_offset=companion.dataset_offset,
+            pixels_offset=companion.pixels_offset,
+            frames=companion.frames,
+            is_companion=True,
+        )
+
     def _sources(self, stored: StoredInstance, stack: ExitStack) -> Iterator[AbstractContextManager[ObjectReader]]:
+        if stored.is_companion:
+            yield self._store.open(companion_key(stored.digest))
+            return
         yield from self._places(stored, stack)
         yield from self._places(self.by_id(stored.id), stack)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pacs_gateway.archive.egress import (
     BIG_ENDIAN,
-    DEFLATED,
+    DEFLATED_EXPLICIT,
     IMPLICIT_LITTLE_ENDIAN,
     check_compressible,
     compressed_forms,
@@ -97,9 +97,9 @@ def _spelled(offer: Offer) -> str:
 def frame_offers(instance: StoredInstance) -> tuple[Offer, ...]:
     """Return the forms in which frames of an instance can leave, the default first."""
     stored = instance.transfer_syntax_uid
-    is_explicit = _leaves_explicit(stored) or stored in DEFLATED
+    is_explicit = _leaves_explicit(stored) or stored == DEFLATED_EXPLICIT
     syntaxes = [] if is_explicit else [stored]
-    syntaxes += [syntax for syntax in compressed_forms(instance) if syntax not in DEFLATED]
+    syntaxes += [syntax for syntax in compressed_forms(instance) if syntax != DEFLATED_EXPLICIT]
     found: list[Offer] = []
     for wrapped in (True, False):
         if is_explicit or is_decodable(stored):
@@ -117,7 +117,7 @@ class FrameReader:
 
     def __init__(self, retrieve: Retrieve, instance: StoredInstance, transfer_syntax_uid: str) -> None:
         self._retrieve = retrieve
-        self._instance = instance
+        self._instance = retrieve.plain(instance)
         self._transfer_syntax_uid = transfer_syntax_uid
         self._description: PixelDescription | None = None
 

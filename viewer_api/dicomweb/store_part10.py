@@ -10,7 +10,7 @@ from io import BytesIO
 from anyio.to_thread import run_sync
 from pydicom.filereader import read_partial
 
-from pacs_gateway.archive.egress import DEFLATED
+from pacs_gateway.archive.describe import is_deflated
 from pacs_gateway.archive.ingest import Ingest, Part10Reception
 from pacs_gateway.dicomweb.dicom_json import FailedReference
 from pacs_gateway.dicomweb.media_type import MediaType
@@ -149,7 +149,7 @@ def _check_part(headers: Mapping[str, str]) -> None:
 
 def _study_of(data: bytes, meta: FileMeta | None) -> str:
     """Return the Study Instance UID in the first bytes of a file; empty where it is not to be found there."""
-    if meta is None or meta.transfer_syntax_uid in DEFLATED:
+    if meta is None or is_deflated(meta.transfer_syntax_uid):
         return ""
     try:
         found = read_partial(BytesIO(data), lambda tag, _vr, _length: tag > 0x0020000D, specific_tags=[0x0020000D])
