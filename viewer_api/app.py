@@ -14,6 +14,8 @@ from pacs_gateway.errors import GatewayError
 from pacs_gateway.gateway import Gateway
 from viewer_api.boundary import Boundary, Metrics
 from viewer_api.config import WebConfig
+from viewer_api.description import capabilities, page
+from viewer_api.description.openapi import DescribedApplication, operation_id
 from viewer_api.dicomweb import metadata, rendered, retrieve, search, store
 from viewer_api.errors import problem, problem_of
 from viewer_api.forwarded import Forwarded
@@ -28,14 +30,22 @@ _N_COMPOSING = 2
 
 
 def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
-    """Return the web application over an open gateway; closing the gateway is the caller's.
-
-    Notes
-    -----
-    There is no docs page: the one that the framework brings loads its scripts from another site.
-    """
+    """Return the web application over an open gateway; closing the gateway is the caller's."""
     app = _application(config, gateway, openapi_url="/api/openapi.json")
-    for module in (search, metadata, retrieve, rendered, store, health, spool, login, viewing, pages):
+    for module in (
+        search,
+        metadata,
+        retrieve,
+        rendered,
+        store,
+        capabilities,
+        page,
+        health,
+        spool,
+        login,
+        viewing,
+        pages,
+    ):
         app.include_router(module.router)
     app.mount("/static", pages.static_files())
     return app
@@ -51,12 +61,14 @@ def create_node_app(config: WebConfig, gateway: Gateway) -> FastAPI:
 
 def _application(config: WebConfig, gateway: Gateway, *, openapi_url: str | None) -> FastAPI:
     """Return an application without routes."""
-    app = FastAPI(
+    app = DescribedApplication(
         title="PACS gateway",
         openapi_url=openapi_url,
+        # The framework's own page loads its scripts from another site; ours is in `description.page`.
         docs_url=None,
         redoc_url=None,
         default_response_class=Response,
+        generate_unique_id_function=operation_id,
     )
     app.state.config = config
     app.state.gateway = gateway
@@ -92,8 +104,13 @@ async def _malformed(request: Request, _error: Exception) -> Response:
 async def _framework_error(request: Request, error: Exception) -> Response:
     """Answer what the router itself refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
+    is_not_allowed = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    if is_not_allowed and request.method == "OPTIONS":
+        return capabilities.capabilities(request)
     answer = problem(HTTPStatus(error.status_code), request_id=request.state.request_id)
     answer.headers.update(error.headers or {})
+    if is_not_allowed:
+        answer.headers["Allow"] = ", ".join(capabilities.allowed_methods(request))
     return answer
 
 
