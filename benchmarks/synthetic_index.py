@@ -6,11 +6,18 @@ a sequence gives them out (PostgreSQL).
 """
 
 import hashlib
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
 from random import Random
+from types import MappingProxyType
+from unicodedata import normalize
 
 from sqlalchemy import Connection, Table
 
@@ -25,12 +32,16 @@ from pacs_gateway.database.schema.archive import (
     vocabulary,
 )
 from pacs_gateway.domain.instance import FrameKind, FrameTable, Method
-from pacs_gateway.domain.names import fold, words
+from pacs_gateway.domain.names import accented_words, fold, words
 from pacs_gateway.index import frame_blob
 
 _TABLES = (patient, study, patient_word, vocabulary, series, series_derived, instance)
+EDITION = 2
+"""Changes whenever the same arguments make something else: what is kept from before is made anew."""
 _ROOT = "1.2.826.0.1.3680043.10.1471"
-_CT, _MR, _DX, _US, _MG = (f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "1.1", "6.1", "1.2"))
+_CT, _MR, _DX, _US, _MG, _PT = (
+    f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "1.1", "6.1", "1.2", "128")
+)
 _EXPLICIT = "1.2.840.10008.1.2.1"
 _FIRST_DAY, _N_DAYS = date(2021, 11, 22), 5 * 365
 _SECONDS_PER_DAY = 86_400
@@ -60,6 +71,15 @@ _GIVEN_NAMES: Mapping[str, Sequence[str]] = {
         "Quyên", "Thảo", "Thơm", "Thúy", "Trang", "Trâm", "Tuyết", "Uyên", "Vân", "Xuân", "Yến",
     ),
 }  # fmt: skip
+# What else people are called: one in forty bears a syllable that is in no list above, and as many a word of two.
+_ONSETS = ("B", "Ch", "D", "Đ", "G", "H", "Kh", "L", "M", "N", "Ng", "Nh", "Ph", "R", "S", "T", "Th", "Tr", "V", "X")
+_RIMES = (
+    "ai", "am", "ap", "ân", "âp", "âu", "ây", "ăng", "ăc", "e", "êm", "êt", "iêu", "iên", "im", "o", "oan", "oăt", "oc",
+    "ôi", "ôp", "ông", "ơm", "ơi", "ơt", "u", "uân", "uê", "ung", "up", "uya", "ưa", "ưc", "ươi", "ương", "ưu",
+)  # fmt: skip
+_TONES = ("", "\u0300", "\u0301", "\u0303", "\u0309", "\u0323")
+_FAMILIES, _SHARES = tuple(_FAMILY_NAMES), tuple(accumulate(_FAMILY_NAMES.values()))
+_ONE_IN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,7 @@ class Examination:
     n_instances: tuple[int, ...]
     """Of each of its series."""
     percent: int
-    """How many of a hundred studies are like this."""
+    """How many studies are like this, of a hundred or of what those of its list add up to."""
 
 
 HOSPITAL = (
@@ -83,6 +103,19 @@ HOSPITAL = (
     Examination("MG", _MG, "Nhũ ảnh hai bên", (4,), 4),
 )
 """What a hospital does: about 105 instances a study."""
+
+PROVINCE = (*(replace(kind, percent=kind.percent * 100) for kind in HOSPITAL), Examination("PT", _PT, "PET", (300,), 1))
+"""The same, and one study of ten thousand of a kind that only one machine does."""
+
+
+def _tier(letter: str, n_facilities: int, n_studies: int) -> dict[str, int]:
+    return {f"{letter}{number:03d}": n_studies // n_facilities for number in range(1, n_facilities + 1)}
+
+
+PROVINCIAL_FACILITIES: Mapping[str, int] = MappingProxyType(
+    {**_tier("TINH", 5, 1_213_059), **_tier("HUYEN", 20, 1_142_194), **_tier("XA", 150, 285_324)}
+)
+"""Studies by facility, as the health-record centre of a province published them by tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +149,11 @@ class Study:
         return f"{_ROOT}.{self.number}"
 
     @property
+    def date(self) -> str:
+        """StudyDate."""
+        return f"{self.taken_at.year}{self.taken_at.month:02}{self.taken_at.day:02}"
+
+    @property
     def accession_number(self) -> str:
         """AccessionNumber."""
         return f"{self.examination.modality}{self.number:08d}"
@@ -132,6 +170,8 @@ def make_studies(
         Weight by code: who takes how much of all studies.
     """
     dice = Random(seed)  # noqa: S311 - invented data
+    kinds, codes = list(accumulate(kind.percent for kind in mix)), list(facilities)
+    shares = list(accumulate(facilities.values()))
     n_persons, number = 0, 0
     while True:
         number += 1
@@ -139,8 +179,8 @@ def make_studies(
             person = dice.randint(1, n_persons)
         else:
             person = n_persons = n_persons + 1
-        (examination,) = dice.choices(mix, [kind.percent for kind in mix])
-        (facility,) = dice.choices(list(facilities), list(facilities.values()))
+        (examination,) = dice.choices(mix, cum_weights=kinds)
+        (facility,) = dice.choices(codes, cum_weights=shares)
         day = _FIRST_DAY + timedelta(days=dice.randrange(_N_DAYS))
         taken_at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(
             seconds=dice.randrange(_SECONDS_PER_DAY)
@@ -158,26 +198,51 @@ def up_to_instances(studies: Iterable[Study], n_instances: int) -> Iterator[Stud
             return
 
 
-def write_index(database: Database, studies: Iterable[Study]) -> int:
+def write_index(database: Database, studies: Iterable[Study], *, with_images: bool = True) -> int:
     """Write the rows of `studies` and of everything above and below them; return the number of instances.
 
     The indexes are taken away first and built in the end, which takes a fraction of the time.
+
+    Parameters
+    ----------
+    with_images
+        False for what only looks for studies: no rows below them.
     """
+    with _without_indexes(database):
+        rows = _Rows(with_images=with_images)
+        for one in studies:
+            rows.add(one)
+            if rows.n_waiting >= _ROWS_AT_ONCE:
+                rows.write(database)
+        rows.write(database)
+    return rows.n_instances
+
+
+def copy_index(source: Path, database: Database) -> None:
+    """Write the rows of a SQLite index into an empty one in PostgreSQL: making them takes much longer."""
+
+    def copy(connection: Connection) -> None:
+        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reading:
+            for table in _TABLES:
+                columns = ", ".join(column.name for column in table.columns)
+                rows = reading.execute(f"SELECT {columns} FROM {table.name}")  # noqa: S608 - our own names
+                _copy(connection, table, columns, rows)
+
+    with _without_indexes(database):
+        database.transact(copy)
+
+
+@contextmanager
+def _without_indexes(database: Database) -> Iterator[None]:
     with database.exclusively() as connection:
         for table in _TABLES:
             for index in table.indexes:
                 index.drop(connection)
-    rows = _Rows()
-    for one in studies:
-        rows.add(one)
-        if rows.n_waiting >= _ROWS_AT_ONCE:
-            rows.write(database)
-    rows.write(database)
+    yield
     with database.exclusively() as connection:
         for table in _TABLES:
             for index in table.indexes:
                 index.create(connection)
-    return rows.n_instances
 
 
 Row = dict[str, str | int | bytes | bool | None]
@@ -186,9 +251,10 @@ Row = dict[str, str | int | bytes | bool | None]
 class _Rows:
     """Rows that wait to be written; keys are counted here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_images: bool) -> None:
+        self._with_images = with_images
         self.n_waiting = 0
-        """Instances that wait to be written."""
+        """Rows of the largest table that wait to be written."""
         self.n_instances = 0
         self._n_series = 0
         self._patients: set[int] = set()
@@ -197,16 +263,17 @@ class _Rows:
 
     def add(self, one: Study) -> None:
         """Add a study with everything that belongs to it."""
-        self.n_waiting += sum(one.examination.n_instances)
+        self.n_waiting += sum(one.examination.n_instances) if self._with_images else 1
         self._add_patient(one.person, one.facility)
         self._waiting[study].append(_study_row(one))
-        found = words(one.person.name)
-        day, time = f"{one.taken_at:%Y%m%d}", f"{one.taken_at:%H%M%S}"
+        found = _all_words(one.person.name)
         self._waiting[patient_word] += [
-            {"word": word, "study_key": one.number, "study_date": day, "study_time": time} for word in found
+            {"study_key": one.number, "word": word, "study_date": one.date} for word in found
         ]
         self._waiting[vocabulary] += [{"word": word} for word in found if word not in self._vocabulary]
         self._vocabulary.update(found)
+        if not self._with_images:
+            return
         for number, n_instances in enumerate(one.examination.n_instances, 1):
             self._add_series(one, number, n_instances)
 
@@ -216,7 +283,7 @@ class _Rows:
         def work(connection: Connection) -> None:
             for table in _TABLES:
                 if self._waiting[table]:
-                    connection.execute(table.insert(), self._waiting[table])
+                    _load(connection, table, self._waiting[table])
 
         database.transact(work)
         self._waiting.clear()
@@ -236,6 +303,7 @@ class _Rows:
                 "patient_name_fold": fold(person.name),
                 "patient_birth_date": person.birth_date,
                 "patient_sex": person.sex,
+                "patient_id_lower": person.patient_id.lower(),
             }
         )
 
@@ -285,6 +353,30 @@ class _Rows:
             )
 
 
+def _load(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Write rows past the statement compiler, which would take most of the time."""
+    columns = ", ".join(rows[0])
+    values = (tuple(row.values()) for row in rows)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, columns, values)
+    else:
+        places = ", ".join("?" * len(rows[0]))
+        statement = f"INSERT INTO {table.name} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
+        connection.connection.cursor().executemany(statement, list(values))
+
+
+def _copy(connection: Connection, table: Table, columns: str, rows: Iterable[Sequence[object]]) -> None:
+    raw = connection.connection.cursor()
+    with raw.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copying:
+        for row in rows:
+            copying.write_row(row)
+
+
+@lru_cache(maxsize=1 << 18)
+def _all_words(name: str) -> tuple[str, ...]:
+    return (*words(name), *accented_words(name))
+
+
 _PIXELS_OFFSET = _DATASET_OFFSET + _HEADER_BYTES
 # What all instances have in common: they are archived, and nothing of them waits.
 _INSTANCE: Row = {
@@ -304,21 +396,25 @@ _INSTANCE: Row = {
 }
 
 
+_DOCTOR = "Hoàng^Minh^Giả Lập"
+_DOCTOR_FOLD = fold(_DOCTOR)
+
+
 def _study_row(one: Study) -> Row:
     kind = one.examination
-    doctor = "Hoàng^Minh^Giả Lập"
     return {
         "id": one.number,
         "study_uid": one.uid,
         "patient_key": one.person.number,
         "facility": one.facility,
-        "study_date": f"{one.taken_at:%Y%m%d}",
-        "study_time": f"{one.taken_at:%H%M%S}",
+        "study_date": one.date,
+        "study_time": f"{one.taken_at.hour:02}{one.taken_at.minute:02}{one.taken_at.second:02}",
         "accession_number": one.accession_number,
+        "accession_number_lower": one.accession_number.lower(),
         "study_id": str(one.number),
         "study_description": kind.description,
-        "referring_physician_name": doctor,
-        "referring_physician_name_fold": fold(doctor),
+        "referring_physician_name": _DOCTOR,
+        "referring_physician_name_fold": _DOCTOR_FOLD,
         "modalities": f"\\{kind.modality}\\",
         "sop_classes": f"\\{kind.sop_class_uid}\\",
         "n_series": len(kind.n_instances),
@@ -332,7 +428,20 @@ def _study_row(one: Study) -> Row:
 def _person(seed: int, number: int) -> Person:
     dice = Random(seed << 32 | number)  # noqa: S311 - invented data
     sex = dice.choice("MF")
-    (family,) = dice.choices(list(_FAMILY_NAMES), list(_FAMILY_NAMES.values()))
-    name = f"{family}^{dice.choice(_MIDDLE_NAMES[sex])}^{dice.choice(_GIVEN_NAMES[sex])}"
+    (family,) = dice.choices(_FAMILIES, cum_weights=_SHARES)
+    given = dice.choice(_GIVEN_NAMES[sex])
+    match dice.randrange(_ONE_IN):
+        case 0:
+            given = _syllable(dice)
+        case 1:
+            given = f"{given}^{_syllable(dice)}{_syllable(dice).lower()}"
+    name = f"{family}^{dice.choice(_MIDDLE_NAMES[sex])}^{given}"
     born = date(1930, 1, 1) + timedelta(days=dice.randrange(95 * 365))
-    return Person(number, name, sex, f"{born:%Y%m%d}")
+    return Person(number, name, sex, f"{born.year}{born.month:02}{born.day:02}")
+
+
+def _syllable(dice: Random) -> str:
+    """Return a syllable; most are rare, as names that few bear are."""
+    # The mark stands behind the first vowel, where most syllables have it; which one is right does not matter here.
+    rime = _RIMES[int(dice.random() ** 3 * len(_RIMES))]
+    return normalize("NFC", dice.choice(_ONSETS) + rime[0] + dice.choice(_TONES) + rime[1:])

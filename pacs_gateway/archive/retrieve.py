@@ -95,7 +95,11 @@ class Retrieve:
             They are more than `limit`.
         """
         conditions = [_KEY_COLUMNS[level].in_(values) for level, values in keys.items()]
-        source = SOURCE.join(patient, patient.c.id == study.c.patient_key) if Level.PATIENT in keys else SOURCE
+        source = SOURCE
+        if Level.PATIENT in keys:
+            source = SOURCE.join(patient, patient.c.id == study.c.patient_key)
+            # The index is of lower case: searches do not mind it.
+            conditions.append(patient.c.patient_id_lower.in_([value.lower() for value in keys[Level.PATIENT]]))
         statement = _current(source).where(*conditions, *_visible(scope))
         statement = statement.order_by(study.c.study_uid, *_ORDER)
         found = self._instances(statement if limit is None else statement.limit(limit + 1))

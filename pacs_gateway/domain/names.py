@@ -71,6 +71,11 @@ def accented(text: str) -> str:
     return " ".join(filter(None, spaced.split(" ")))
 
 
+def accented_words(text: str) -> tuple[str, ...]:
+    """Return the distinct words of a name that say more than their folds, in order of appearance."""
+    return tuple(dict.fromkeys(word for word in accented(text).split() if word != fold(word)))
+
+
 def has_accents(text: str) -> bool:
     """Return whether a name, or a key for one, says more than its fold."""
     return accented(text) != fold(text)

@@ -1,16 +1,19 @@
-"""Names in SQL: conditions on the fold, and which of the names found have the accents of the key.
+"""Names in SQL: conditions on the fold, which of the names found have the accents of the key, and the words of either.
 
 References
 ----------
 PS3.4 C.2.2.2.1 and C.2.2.2.4 (names and wildcards)
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, literal, select
 
 from pacs_gateway.database.accented import accented
 from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary
+from pacs_gateway.database.unindexed import unindexed
 from pacs_gateway.domain import names
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import NameIs, NameWords
@@ -20,21 +23,19 @@ _FOLDS = {
     "PatientName": patient.c.patient_name_fold,
     "ReferringPhysicianName": study.c.referring_physician_name_fold,
 }
+_HIGHEST = "\U0010ffff"
+MOST_WORDS = 500
+"""A piece that so many words have narrows nothing."""
 
 
 def name_condition(level: Level, keyword: str, condition: NameIs | NameWords) -> ColumnElement[bool]:
     """Return what a name must meet."""
-    matches = _meets(_FOLDS[keyword], condition, names.fold)
-    if keyword != "PatientName" or level is Level.PATIENT:
-        return matches
-    # The word table narrows millions of names to a few before each is looked at.
-    if isinstance(condition, NameWords):
+    is_patient = keyword == "PatientName"
+    if is_patient and level is not Level.PATIENT and isinstance(condition, NameWords):
+        # The words of a study are those of every name that its objects gave.
         return and_(*(_has_word(f"{escaped(word)}%") for word in names.fold(condition.text).split()))
-    pattern = names.name_pattern(condition.text, names.fold)
-    if pattern is None:
-        return matches
-    pieces = {piece for piece in pattern.replace("*", " ").replace("?", " ").split() if piece}
-    return and_(matches, *(_has_word(f"%{escaped(piece)}%") for piece in sorted(pieces)))
+    column: ColumnElement[str] = _FOLDS[keyword]
+    return _meets(column if is_patient and level is Level.PATIENT else unindexed(column), condition, names.fold)
 
 
 def accents_agree(condition: NameIs | NameWords) -> ColumnElement[bool]:
@@ -55,7 +56,53 @@ def _meets(name: ColumnElement[str], condition: NameIs | NameWords, form: Callab
 
 
 def _has_word(pattern: str) -> ColumnElement[bool]:
-    """A study's patient name has a word like `pattern`: by the vocabulary first, then its words."""
-    found = select(vocabulary.c.word).where(vocabulary.c.word.like(pattern, escape=ESCAPE))
-    studies = select(patient_word.c.study_key).where(patient_word.c.word.in_(found))
-    return study.c.id.in_(studies)
+    mine = patient_word.alias("mine")
+    same = mine.c.study_key == study.c.id
+    return select(mine.c.word).where(same, mine.c.word.like(pattern, escape=ESCAPE)).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that a word of every name found has."""
+
+    text: str
+    is_begin: bool
+    """The word begins with it."""
+    is_end: bool
+    """The word ends with it."""
+
+
+def pieces_of(condition: NameIs | NameWords, form: Callable[[str], str]) -> frozenset[Piece]:
+    """Return what the words of every name that meets `condition` in a `form` of names have."""
+    if isinstance(condition, NameWords):
+        return frozenset(Piece(word, is_begin=True, is_end=False) for word in form(condition.text).split())
+    pattern = names.name_pattern(condition.text, form)
+    found = set()
+    # A `?` may stand for the space between two words, and `*` for several words: what is beside them is an end of
+    # nothing.
+    for word in (form(condition.text) if pattern is None else pattern).split():
+        for match in re.finditer(r"[^*?]+", word):
+            found.add(Piece(match[0], is_begin=match.start() == 0, is_end=match.end() == len(word)))
+    return frozenset(found)
+
+
+def words_with(connection: Connection, piece: Piece, *, is_folded: bool) -> Sequence[str] | None:
+    """Return the words of the vocabulary that have `piece`, None where they are too many to be of use.
+
+    Parameters
+    ----------
+    is_folded
+        The piece is of a fold, and so are the words.
+    """
+    if piece.is_begin and piece.is_end:
+        return (piece.text,)
+    word = vocabulary.c.word
+    pattern = f"{'' if piece.is_begin else '%'}{escaped(piece.text)}{'' if piece.is_end else '%'}"
+    like: list[ColumnElement[bool]] = [word.like(pattern, escape=ESCAPE)]
+    if piece.is_begin:
+        like += [word >= piece.text, word < piece.text + _HIGHEST]
+    # As many again for those with accents.
+    found = connection.execute(select(word).where(*like).limit(2 * MOST_WORDS + 1)).scalars().all()
+    if len(found) > 2 * MOST_WORDS:
+        return None
+    return [one for one in found if names.fold(one) == one] if is_folded else found

@@ -1,4 +1,7 @@
-"""The word table: the folded words of each study's patient names, newest study first, and their vocabulary.
+"""The word table: the words of each study's patient names, newest study first, and their vocabulary.
+
+A word stands there folded, and once more as it is spelled where that says more: who types accents is shown the names
+that have them first.
 
 ``LIKE '%word%'`` over every name takes seconds with millions of studies; matching the small vocabulary first and then
 its words answers in milliseconds (performance.md, Searching).
@@ -9,7 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, RowMapping, select, update
 
 from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary
-from pacs_gateway.domain.names import words
+from pacs_gateway.domain.names import accented_words, words
 from pacs_gateway.index.upsert import insert_ignoring
 
 
@@ -27,23 +30,23 @@ def add_for_patient(connection: Connection, patient_key: int, name: str) -> None
 
 
 def move(connection: Connection, study_row: RowMapping) -> None:
-    """Follow a study whose date or time changed: the table is ordered by them."""
+    """Follow a study whose date changed: the table is ordered by it."""
     connection.execute(
         update(patient_word)
         .where(patient_word.c.study_key == study_row["id"])
-        .values(study_date=study_row["study_date"], study_time=study_row["study_time"])
+        .values(study_date=study_row["study_date"])
     )
 
 
 def _insert(connection: Connection, named: Sequence[tuple[RowMapping, Sequence[str]]]) -> None:
     rows = [
-        {"word": word, "study_key": row["id"], "study_date": row["study_date"], "study_time": row["study_time"]}
+        {"study_key": row["id"], "word": word, "study_date": row["study_date"]}
         for row, names in named
-        for word in {word for name in names for word in words(name)}
+        for word in {word for name in names for word in (*words(name), *accented_words(name))}
     ]
     if rows:
         # In one order for all writers, so that none waits for another in a circle.
         found = sorted({row["word"] for row in rows})
-        rows.sort(key=lambda row: (row["word"], row["study_key"]))
+        rows.sort(key=lambda row: (row["study_key"], row["word"]))
         connection.execute(insert_ignoring(connection, vocabulary), [{"word": word} for word in found])
         connection.execute(insert_ignoring(connection, patient_word), rows)

@@ -5,9 +5,10 @@ flagged. Reports, presentation states and key objects never define a study (sett
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Self
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, tuple_, update
@@ -39,7 +40,15 @@ _NOT_FLAGGED = frozenset(
     {"patient_age", "timezone_offset", "study_description", "referring_physician_name", "procedure_codes"}
 )
 _PARENT_KEYWORDS = tuple(a.keyword for a in (*_PATIENT, *_STUDY, *_SERIES))
-_FOLDED = {"patient_name": "patient_name_fold", "referring_physician_name": "referring_physician_name_fold"}
+# Columns that repeat another one in a form by which it is found.
+_FORMS: Mapping[str, tuple[str, Callable[[str], str]]] = MappingProxyType(
+    {
+        "patient_name": ("patient_name_fold", fold),
+        "referring_physician_name": ("referring_physician_name_fold", fold),
+        "patient_id": ("patient_id_lower", str.lower),
+        "accession_number": ("accession_number_lower", str.lower),
+    }
+)
 
 
 def defines_study(record: InstanceRecord) -> bool:
@@ -77,8 +86,10 @@ def _blank(value: object) -> bool:
     return value in ("", None)
 
 
-def _with_folds(values: Values) -> Values:
-    return values | {_FOLDED[c]: fold(str(v or "")) for c, v in values.items() if c in _FOLDED}
+def _with_forms(values: Values) -> Values:
+    return values | {
+        column: form(str(values[source] or "")) for source, (column, form) in _FORMS.items() if source in values
+    }
 
 
 # Built once: putting a statement together costs more than running it. The locks keep a second writer from completing
@@ -178,7 +189,7 @@ class Parents:
             first = fresh[uid][0]
             story = _Story.of(_BLANK_STUDY).told([a.record for a in fresh[uid]])
             rows.append(
-                _with_folds(story.values)
+                _with_forms(story.values)
                 | {
                     "study_uid": uid,
                     "patient_key": patients[patient_identity(first.record)],
@@ -205,13 +216,13 @@ class Parents:
         row = self._studies[uid]
         story = _Story.of(row).told(records)
         changes = {c: v for c, v in story.values.items() if v != row[c]}
-        updates: dict[str, object] = dict(_with_folds(changes))
+        updates: dict[str, object] = dict(_with_forms(changes))
         for fact in ("is_defined", "is_flagged"):
             if getattr(story, fact) and not row[fact]:
                 updates[fact] = True
         if updates:
             self._update_study(uid, updates)
-        if "study_date" in changes or "study_time" in changes:
+        if "study_date" in changes:
             name_words.move(self._connection, self._studies[uid])
         self._flag_other_patients(uid, records)
 
@@ -234,7 +245,7 @@ class Parents:
         rows: dict[str, dict[str, object]] = {}
         for record in records:
             identity = patient_identity(record)
-            values = _with_folds(_values(_PATIENT, record))
+            values = _with_forms(_values(_PATIENT, record))
             rows.setdefault(identity, {**values, "identity": identity, "issuer": _issuer(record)})
         self._connection.execute(
             insert_ignoring(self._connection, patient), [rows[identity] for identity in sorted(rows)]
@@ -248,8 +259,8 @@ class Parents:
             values = _completed_patient(values, _values(_PATIENT, record))
         changes = {c: v for c, v in values.items() if v != row[c]}
         if changes:
-            self._connection.execute(update(patient).where(patient.c.id == row["id"]).values(**_with_folds(changes)))
-        if "patient_name" in changes and _blank(row["patient_name"]):
+            self._connection.execute(update(patient).where(patient.c.id == row["id"]).values(**_with_forms(changes)))
+        if "patient_name" in changes:
             name_words.add_for_patient(self._connection, int(row["id"]), str(changes["patient_name"]))
 
     # Series

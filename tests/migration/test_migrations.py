@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
@@ -24,6 +26,17 @@ _COLLATIONS = {
     "sqlite": "SELECT 'BINARY' WHERE :table = ''",
     "postgresql": "SELECT column_name, collation_name FROM information_schema.columns WHERE table_name = :table",
 }
+
+
+_SCRIPTS = Path(pacs_gateway.database.__file__).parent / "migrations"
+_A_STUDY = (
+    "INSERT INTO patient (id, identity, patient_id, patient_name) VALUES (1, 'x', 'BN-Đ1', 'Trần^An')",
+    "INSERT INTO study (id, study_uid, patient_key, facility, study_date, accession_number, received_at) "
+    "VALUES (7, '1.2', 1, 'A', '20260102', 'CT1', 0)",
+    "INSERT INTO vocabulary (word) VALUES ('an'), ('tran')",
+    "INSERT INTO patient_word (word, study_key, study_date, study_time) "
+    "VALUES ('an', 7, '20260102', '08'), ('tran', 7, '20260102', '08')",
+)
 
 
 @pytest.fixture
@@ -91,6 +104,25 @@ def test_of_nodes_that_start_together_one_migrates(blank_urls: Iterator[str]) ->
         process.join(_DEADLINE_S)
 
 
+def test_what_is_there_is_searched_as_what_comes(database: Database) -> None:
+    with database.exclusively() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(_SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        for statement in _A_STUDY:
+            connection.execute(text(statement))
+
+    migrate(database)
+
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT patient_id_lower FROM patient")) == "bn-đ1"
+        assert connection.scalar(text("SELECT accession_number_lower FROM study")) == "ct1"
+        words = connection.execute(text("SELECT study_key, word, study_date FROM patient_word ORDER BY word")).all()
+        assert words == [(7, "an", "20260102"), (7, "tran", "20260102"), (7, "trần", "20260102")]
+        assert connection.scalar(text("SELECT count(*) FROM vocabulary")) == 3
+
+
 def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:
     migrate(database)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
@@ -100,6 +132,6 @@ def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:
 
 
 def test_the_needed_revision_is_the_last_migration() -> None:
-    scripts = ScriptDirectory(str(Path(pacs_gateway.database.__file__).parent / "migrations"))
+    scripts = ScriptDirectory(str(_SCRIPTS))
 
     assert scripts.get_current_head() == NEEDED

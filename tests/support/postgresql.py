@@ -45,7 +45,7 @@ class PostgresqlServer:
     """One server; its data outlives its process, so that it can be restarted."""
 
     def __init__(self, folder: Path) -> None:
-        """Make a cluster in `folder`."""
+        """Make a cluster in `folder`, unless there is one."""
         found = programs()
         assert found is not None
         self._programs = found
@@ -55,6 +55,8 @@ class PostgresqlServer:
         self._numbers = count(1)
         self._idle: list[str] = []
         self.port = _free_port()
+        if self._data.exists():
+            return
         self._data.mkdir(mode=0o700)
         self._log.touch()
         if (user := _user()) is not None:

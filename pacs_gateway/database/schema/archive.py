@@ -22,7 +22,10 @@ patient = Table(
     Column("patient_sex", Text, nullable=False, server_default=""),
     # Items separated by backslashes, their values by U+001F; likewise below (``Attribute.item_values``).
     Column("other_patient_ids", Text, nullable=False, server_default=""),
-    Index("ix_patient_patient_id", "patient_id"),
+    # In lower case, by which values are looked up whatever the caller thinks of case; likewise below.
+    Column("patient_id_lower", Text, nullable=False, server_default=""),
+    Index("ix_patient_patient_id_lower", "patient_id_lower"),
+    Index("ix_patient_patient_birth_date", "patient_birth_date"),
     Index("ix_patient_patient_name_fold", "patient_name_fold"),
 )
 
@@ -54,22 +57,27 @@ study = Table(
     Column("is_flagged", Boolean, nullable=False, server_default=text("false")),
     Column("received_at", BigInteger, nullable=False),
     Column("procedure_codes", Text, nullable=False, server_default=""),
+    Column("accession_number_lower", Text, nullable=False, server_default=""),
     # Lists are ordered by date, time descending, then UID; blanks sort last in both databases because '' < '0'.
     Index("ix_study_newest", text("study_date DESC"), text("study_time DESC"), "study_uid"),
-    Index("ix_study_accession_number", "accession_number"),
+    # Lists of studies, newest first: of a facility, of a set of modalities.
+    Index("ix_study_facility_newest", "facility", text("study_date DESC")),
+    Index("ix_study_modalities_newest", "modalities", text("study_date DESC")),
+    Index("ix_study_accession_number_lower", "accession_number_lower"),
     Index("ix_study_received_at", "received_at"),
 )
 
-# The folded words of each study's patient name, newest study first, and the small vocabulary that wildcards search.
+# The words of each study's patient names, folded and with their accents, newest study first, and the small vocabulary
+# that wildcards search.
 patient_word = Table(
     "patient_word",
     metadata,
-    Column("word", Text, nullable=False, primary_key=True),
     Column("study_key", Key, ForeignKey("study.id"), nullable=False, primary_key=True),
+    Column("word", Text, nullable=False, primary_key=True),
     Column("study_date", Text, nullable=False),
-    Column("study_time", Text, nullable=False),
-    Index("ix_patient_word_newest", "word", text("study_date DESC"), text("study_time DESC"), "study_key"),
-    Index("ix_patient_word_study_key", "study_key"),
+    Index("ix_patient_word_newest", "word", text("study_date DESC")),
+    # One tree less: the rows are in the one of their key.
+    sqlite_with_rowid=False,
 )
 
 vocabulary = Table("vocabulary", metadata, Column("word", Text, primary_key=True))

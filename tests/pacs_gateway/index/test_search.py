@@ -1,6 +1,9 @@
 """The SQL finds what the reference matcher finds, at every level, for every kind of condition."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,7 @@ from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.matching import accents_agree, matches
 from pacs_gateway.domain.query import Extensions, Query
 from pacs_gateway.errors import InvalidQueryError
+from pacs_gateway.index import walk
 from pacs_gateway.index.search import Page, count, find
 from tests.pacs_gateway.index.records import SR, record, write
 from tests.support.builders import uid
@@ -181,6 +185,74 @@ def check(hospital: Database, query: Query, facilities: frozenset[str] | None) -
     expected = [match.values for match in everything if matches(query, match.values)]
     expected.sort(key=lambda values: not accents_agree(query, values))
     assert [match.values for match in found(hospital, query, facilities).matches] == expected
+
+
+class Reach(NamedTuple):
+    """How far a search looks at a time: with few studies, each makes it go another way through them."""
+
+    short: int
+    dense: float
+    least: int
+
+
+REACHES = st.sampled_from(
+    [Reach(1000, 0.5, 50), Reach(1, 0.0, 1), Reach(1, 9.0, 1), Reach(4, 0.5, 2), Reach(2, 0.9, 7)]
+)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> Query:
+    query = draw(st.one_of(queries(), spans(), item_queries(), names()))
+    return replace(query, limit=draw(st.integers(0, 12)), offset=draw(st.sampled_from([0, 0, 1, 5, 30])))
+
+
+@st.composite
+def names(draw: st.DrawFn) -> Query:
+    """Names with something else: what most people search by."""
+    texts = {"PatientName": draw(keys[Matching.NAME])}
+    for keyword in draw(st.sets(st.sampled_from(["StudyDate", "ModalitiesInStudy"]))):
+        texts[keyword] = draw(keys[BY_KEYWORD[keyword].matching])
+    try:
+        return Query.build(
+            draw(st.sampled_from(list(Level)[1:])), texts, extensions=Extensions(fuzzy=draw(st.booleans()))
+        )
+    except InvalidQueryError:
+        return Query(Level.STUDY)
+
+
+def check_page(hospital: Database, page: Query, facilities: frozenset[str] | None, reach: Reach) -> None:
+    """Compare a page, however it was come by, with that part of the whole."""
+    assert page.limit is not None
+    whole = found(hospital, replace(page, limit=None, offset=0), facilities).matches
+    first, behind = page.offset, page.offset + page.limit
+    with (
+        patch.object(walk, "SHORT", reach.short),
+        patch.object(walk, "_DENSE", reach.dense),
+        patch.object(walk, "_LEAST", reach.least),
+    ):
+        assert found(hospital, page, facilities) == Page(whole[first:behind], has_more=len(whole) > behind)
+        with hospital.read() as connection:
+            n_found = count(connection, page, facilities=facilities, at_most=20)
+    assert n_found == (len(whole) if len(whole) <= 20 else None)
+
+
+@pytest.mark.parametrize("module_database_url", ["sqlite"], indirect=True)
+@settings(max_examples=150, deadline=None)
+@given(page=pages(), facilities=scopes, reach=REACHES)
+def test_sqlite_finds_the_same_page_whichever_way_it_goes(
+    hospital: Database, page: Query, facilities: frozenset[str] | None, reach: Reach
+) -> None:
+    check_page(hospital, page, facilities, reach)
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.parametrize("module_database_url", ["postgresql"], indirect=True)
+@settings(max_examples=60, deadline=None)
+@given(page=pages(), facilities=scopes, reach=REACHES)
+def test_postgresql_finds_the_same_page_whichever_way_it_goes(
+    hospital: Database, page: Query, facilities: frozenset[str] | None, reach: Reach
+) -> None:
+    check_page(hospital, page, facilities, reach)
 
 
 @pytest.mark.parametrize("module_database_url", ["sqlite"], indirect=True)

@@ -1,0 +1,117 @@
+"""Entities as they are found: their columns, what makes them visible, their order, and what is told of one."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, FromClause, Row, false, func, literal, select
+
+from pacs_gateway.database.schema.archive import instance, patient, series, study
+from pacs_gateway.database.unindexed import unindexed
+from pacs_gateway.domain.attributes import ATTRIBUTES, COUNTED, Attribute
+from pacs_gateway.domain.levels import Level
+from pacs_gateway.index.arrival import LARGEST_NUMBER
+from pacs_gateway.index.conditions import column_of
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One found entity: attribute texts by keyword, of its level and those above."""
+
+    level: Level
+    values: Mapping[str, str]
+    facility: str
+    """Owner of the study; empty at the patient level."""
+    is_flagged: bool
+    """The study holds something that disagrees with its record."""
+    is_in_reach: bool = True
+    """Every instance of it can be read now, as far as that was asked for."""
+
+
+def told_attributes(level: Level, attributes: Collection[Attribute] | None) -> tuple[Attribute, ...]:
+    """Return what is told of an entity: of `attributes` those that it has, of None all that rows hold."""
+    levels = {*level.parents, level}
+    if attributes is None:
+        return tuple(a for a in ATTRIBUTES if a.level in levels and a.keyword not in COUNTED)
+    return tuple(a for a in attributes if a.level in levels)
+
+
+def columns_of_match(
+    level: Level, attributes: Iterable[Attribute], facilities: frozenset[str] | None
+) -> list[ColumnElement[object]]:
+    """Return the columns of a match."""
+    columns: list[ColumnElement[object]] = [
+        (_counted(a, facilities) if a.keyword in COUNTED else column_of(a)).label(a.keyword) for a in attributes
+    ]
+    if level is not Level.PATIENT:
+        columns += [study.c.facility.label("_facility"), study.c.is_flagged.label("_flagged")]
+    return columns
+
+
+def _counted(attribute: Attribute, facilities: frozenset[str] | None) -> ColumnElement[object]:
+    """Return a number about all studies of a patient that the caller may see."""
+    related = study.alias("related")
+    number = {
+        "NumberOfPatientRelatedStudies": func.count(),
+        "NumberOfPatientRelatedSeries": func.coalesce(func.sum(related.c.n_series), 0),
+        "NumberOfPatientRelatedInstances": func.coalesce(func.sum(related.c.n_instances), 0),
+    }[attribute.keyword]
+    visible = _visible_study(related, facilities)
+    return select(number).select_from(related).where(related.c.patient_key == patient.c.id, *visible).scalar_subquery()
+
+
+def source_of(level: Level) -> FromClause:
+    """Return the tables that tell of an entity."""
+    if level is Level.PATIENT:
+        return patient
+    source: FromClause = study.join(patient, patient.c.id == study.c.patient_key)
+    if level in (Level.SERIES, Level.IMAGE):
+        source = source.join(series, series.c.study_key == study.c.id)
+    if level is Level.IMAGE:
+        source = source.join(instance, instance.c.series_key == series.c.id)
+    return source
+
+
+def visible(level: Level, facilities: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    """What a row needs to be shown at all."""
+    of_study = _visible_study(study, facilities)
+    if level is Level.PATIENT:
+        return [select(study.c.id).where(study.c.patient_key == patient.c.id, *of_study).exists()]
+    if level in (Level.SERIES, Level.IMAGE):
+        of_study.append(series.c.n_instances > 0)
+    if level is Level.IMAGE:
+        of_study.append(instance.c.state == literal("current"))
+    return of_study
+
+
+def _visible_study(one: FromClause, facilities: frozenset[str] | None) -> list[ColumnElement[bool]]:
+    visible: list[ColumnElement[bool]] = [one.c.n_instances > 0]
+    if facilities is not None:
+        visible.append(unindexed(one.c.facility).in_(sorted(facilities)) if facilities else false())
+    return visible
+
+
+def order_of(level: Level) -> list[ColumnElement[object]]:
+    """Order of lists, the same in both databases (settled: Matching)."""
+    if level is Level.PATIENT:
+        return [patient.c.patient_name_fold, patient.c.identity]
+    order: list[ColumnElement[object]] = [study.c.study_date.desc(), study.c.study_time.desc(), study.c.study_uid]
+    if level in (Level.SERIES, Level.IMAGE):
+        order += [func.coalesce(series.c.series_number, LARGEST_NUMBER), series.c.series_uid]
+    if level is Level.IMAGE:
+        order += [func.coalesce(instance.c.instance_number, LARGEST_NUMBER), instance.c.sop_uid]
+    return order
+
+
+def to_match(level: Level, row: Row[*tuple[object, ...]], attributes: tuple[Attribute, ...]) -> Match:
+    """Return the match that a row of the columns of `attributes` is."""
+    values = {a.keyword: _text(a, value) for a, value in zip(attributes, row, strict=False)}
+    if level is Level.PATIENT:
+        return Match(level, values, "", is_flagged=False)
+    facility, is_flagged = row[len(attributes)], row[len(attributes) + 1]
+    return Match(level, values, str(facility), bool(is_flagged))
+
+
+def _text(attribute: Attribute, value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).strip("\\") if attribute.column is None else str(value)

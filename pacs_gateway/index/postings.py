@@ -1,0 +1,173 @@
+"""Lists of studies that the conditions of a query narrow a search to, each with the newest first.
+
+A search goes through one of them instead of through everything; what a list holds is only looked at, never believed:
+the query's conditions are put to every study of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, true
+
+from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study
+from pacs_gateway.domain import names
+from pacs_gateway.domain.attributes import BY_KEYWORD
+from pacs_gateway.domain.query import AnyOf, NameIs, NameWords, OneOf, Query, Range
+from pacs_gateway.domain.time_span import TimeSpan
+from pacs_gateway.index.conditions import condition_on
+from pacs_gateway.index.name_search import pieces_of, words_with
+
+_MOST_COMBINATIONS = 500
+_MOST_WORDS_LOOKED_UP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Days of studies, as texts: from the first one, which is included, to another, which is not."""
+
+    first: str = ""
+    below: str | None = None
+    """None: without an end."""
+
+    @classmethod
+    def of(cls, query: Query) -> "Days":
+        """Return the days outside of which `query` finds nothing."""
+        condition = query.conditions.get("StudyDate")
+        if isinstance(condition, Range):
+            first, last = condition.first, condition.last
+        elif isinstance(condition, TimeSpan):
+            first, last = condition.days
+        else:
+            return cls()
+        return cls(first, f"{last}~~" if last else None)
+
+    def on(self, date: ColumnElement[str]) -> list[ColumnElement[bool]]:
+        """Return what a date of these days meets."""
+        conditions = [date >= self.first] if self.first else []
+        return conditions if self.below is None else [*conditions, date < self.below]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One list."""
+
+    source: FromClause
+    study_key: ColumnElement[int]
+    condition: ColumnElement[bool]
+    date: ColumnElement[str] | None
+    """None where the list is a short one."""
+    is_single: bool = True
+    """The list is one piece of an index: in the order of its dates, each study once."""
+    words: Sequence[str] = ()
+
+    def within(self, days: Days) -> list[ColumnElement[bool]]:
+        """Return what makes an entry one of the list, and of these days."""
+        return [self.condition, *(days.on(self.date) if self.date is not None else ())]
+
+    def entries(self, days: Days) -> Select[int]:
+        """Return the keys of the studies on the list, each once."""
+        chosen = select(self.study_key.label("key")).select_from(self.source).where(*self.within(days))
+        return chosen if self.is_single else chosen.distinct()
+
+    def has(self, study_key: ColumnElement[int]) -> ColumnElement[bool]:
+        """Return whether a study is on this list, which is one of words."""
+        other = patient_word.alias()
+        on_it = (other.c.study_key == study_key, other.c.word.in_(self.words))
+        return select(other.c.word).where(*on_it).exists()
+
+    @property
+    def is_quick_to_ask(self) -> bool:
+        """Whether a study is looked up on it in next to no time."""
+        return 0 < len(self.words) <= _MOST_WORDS_LOOKED_UP
+
+
+def everything() -> Posting:
+    """Return the list of all studies."""
+    one = study.alias("everything")
+    return Posting(one, one.c.id, true(), one.c.study_date)
+
+
+def of_facilities(facilities: Sequence[str]) -> Posting:
+    """Return the list of the studies of some facilities."""
+    one = study.alias("own")
+    return Posting(one, one.c.id, one.c.facility.in_(facilities), one.c.study_date, len(facilities) == 1)
+
+
+def of_words(words: Sequence[str]) -> Posting:
+    """Return the list of the studies with any of these words in a name of their patient."""
+    one = patient_word.alias("worded")
+    return Posting(one, one.c.study_key, one.c.word.in_(words), one.c.study_date, len(words) == 1, words)
+
+
+def of_modalities(connection: Connection, query: Query) -> Posting | None:
+    """Return the list of the studies whose modalities meet the query; None where it asks for none.
+
+    There are as many sets of modalities as there are ways to examine somebody: a few, which are looked at one by one.
+    """
+    condition = query.conditions.get("ModalitiesInStudy")
+    if condition is None:
+        return None
+    sets = select(func.min(study.c.modalities).label("modalities")).cte("sets", recursive=True)
+    behind = select(func.min(study.c.modalities)).where(study.c.modalities > sets.c.modalities).scalar_subquery()
+    sets = sets.union_all(select(behind).where(sets.c.modalities.is_not(None)))
+    meets = condition_on(sets.c.modalities, query, BY_KEYWORD["ModalitiesInStudy"], condition)
+    known = select(sets.c.modalities).where(sets.c.modalities.is_not(None), meets).limit(_MOST_COMBINATIONS + 1)
+    found = connection.execute(known).scalars().all()
+    if len(found) > _MOST_COMBINATIONS:
+        return None
+    one = study.alias("made")
+    return Posting(one, one.c.id, one.c.modalities.in_(found), one.c.study_date, len(found) == 1)
+
+
+def of_name(connection: Connection, name: NameIs | NameWords, form: Callable[[str], str]) -> list[Posting]:
+    """Return a list for each piece of a name in a `form` of names, as far as they narrow anything."""
+    is_folded = form is names.fold
+    found = [words_with(connection, piece, is_folded=is_folded) for piece in pieces_of(name, form)]
+    return [of_words(words) for words in found if words is not None]
+
+
+def by_key(query: Query) -> Posting | None:
+    """Return the list of the studies that the query names by the most telling of its keys; None where it has none."""
+    for keyword, look_up in _KEYS.items():
+        match query.conditions.get(keyword):
+            case OneOf(values):
+                return look_up(values)
+            case AnyOf(conditions) if all(isinstance(one, OneOf) for one in conditions):
+                return look_up([value for one in conditions if isinstance(one, OneOf) for value in one.values])
+    return None
+
+
+def _lower(values: Sequence[str]) -> list[str]:
+    return [value.lower() for value in values]
+
+
+def _by_series(values: Sequence[str]) -> Posting:
+    one = series.alias("named")
+    return Posting(one, one.c.study_key, one.c.series_uid.in_(values), None, is_single=False)
+
+
+def _by_instance(values: Sequence[str]) -> Posting:
+    one, of = instance.alias("named"), series.alias("of_named")
+    joined = one.join(of, of.c.id == one.c.series_key)
+    return Posting(joined, of.c.study_key, one.c.sop_uid.in_(values), None, is_single=False)
+
+
+def _by_study(column: str, values: Sequence[str]) -> Posting:
+    one = study.alias("named")
+    return Posting(one, one.c.id, one.c[column].in_(values), None)
+
+
+def _by_patient(values: Sequence[str]) -> Posting:
+    person, one = patient.alias("named"), study.alias("of_named")
+    joined = person.join(one, one.c.patient_key == person.c.id)
+    return Posting(joined, one.c.id, person.c.patient_id_lower.in_(_lower(values)), None)
+
+
+_KEYS: Mapping[str, Callable[[Sequence[str]], Posting]] = {
+    "StudyInstanceUID": lambda values: _by_study("study_uid", values),
+    "SeriesInstanceUID": _by_series,
+    "SOPInstanceUID": _by_instance,
+    "AccessionNumber": lambda values: _by_study("accession_number_lower", _lower(values)),
+    "PatientID": _by_patient,
+}
+"""By how telling they are."""
