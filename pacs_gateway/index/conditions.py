@@ -100,11 +100,10 @@ def condition_on(
 
 
 def _like(query: Query, column: ColumnElement[object], attribute: Attribute, pattern: str) -> ColumnElement[bool]:
-    if not query.case_sensitive:
-        column, pattern = _lowered(query, column, attribute), pattern.lower()
+    text, pattern = (column, pattern) if query.case_sensitive else (_lowered(query, column, attribute), pattern.lower())
     if attribute.matching is Matching.CODES:
-        return column.regexp_match(item_pattern([pattern]))
-    return column.like(like_pattern(pattern), escape=ESCAPE)
+        return text.regexp_match(item_pattern([pattern]))
+    return text.like(like_pattern(pattern), escape=ESCAPE)
 
 
 def _has_item(

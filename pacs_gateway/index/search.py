@@ -67,7 +67,7 @@ def find(
     # One more than the page holds says that there is more.
     rows = _Search(connection, query, facilities, columns).rows(None if limit is None else limit + 1)
     has_more = limit is not None and len(rows) > limit
-    matches = {row[-1]: to_match(query.level, row, told) for row in rows[:limit]}
+    matches = {int(str(row[-1])): to_match(query.level, row, told) for row in rows[:limit]}
     lost = keys_out_of_reach(connection, query.level, list(matches), silent) if silent else frozenset()
     matches |= {one: replace(matches[one], is_in_reach=False) for one in lost}
     return Page(tuple(matches.values()), has_more)
