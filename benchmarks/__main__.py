@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import large, metadata, receive, report, retrieve, start, study
+from benchmarks import large, metadata, pictures, receive, report, retrieve, start, study
 from benchmarks.goals import GOALS, NUMBERS, subjects
 from benchmarks.measurement import Measurement, Result, Subject
 from benchmarks.process import MissingProgramError
@@ -31,6 +31,7 @@ _MEASURE: Mapping[str, _MeasureAll] = MappingProxyType(
         "metadata": metadata.measure_all,
         "large": large.measure_all,
         "study": study.measure_all,
+        "pictures": pictures.measure_all,
         "retrieve": retrieve.measure_all,
         "start": start.measure_all,
     }

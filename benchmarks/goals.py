@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import large, retrieve, start, study
+from benchmarks import large, pictures, retrieve, start, study
 from benchmarks.measurement import OURS, SECONDS, Subject
 
 
@@ -66,6 +66,8 @@ GOALS: tuple[Goal, ...] = (
     *_against("p7", 1.0, "orthanc", study.WORK, ours="minio"),
     *_growth("p7", 64, study.WORK),
     *_growth("p7", 64, study.WORK, ours="minio"),
+    *_against("p8", 1.0, "orthanc", pictures.FRAMES, pictures.RENDERED),
+    Goal("p8", Figure(Subject(OURS, pictures.THUMBNAIL)), 0.2, Figure(Subject("orthanc", pictures.RENDERED))),
     *_against("p9", 1.0, "orthanc", *retrieve.WORKS),
     *_growth("p11", 64, *_LARGE),
     *_growth("p11", 64, *_LARGE, ours="minio"),

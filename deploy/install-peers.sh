@@ -60,6 +60,7 @@ need npm npm
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need chromium chromium
 need strace strace
+need wrk wrk
 need sqlite3 sqlite3
 need systemd-analyze systemd
 need openssl openssl

@@ -26,6 +26,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "kustomize": ("kustomize",),
     "sqlite3": ("sqlite3",),
     "systemd": ("systemd-analyze",),
+    "wrk": ("wrk",),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import metadata, receive, retrieve, start, study
+from benchmarks import metadata, pictures, receive, retrieve, start, study
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -72,6 +72,19 @@ def test_retrieving_is_measured_on_both_sides(tmp_path: Path) -> None:
         assert isinstance(result, Measurement), result
         assert result.seconds > 0
         assert result.facts["growth_mib"] >= 0
+
+
+@pytest.mark.peer("wrk")
+def test_pictures_are_measured_on_both_sides(tmp_path: Path) -> None:
+    works = (pictures.FRAMES, pictures.RENDERED, pictures.THUMBNAIL)
+    subjects = [Subject("gateway", work) for work in works] + [Subject("orthanc", pictures.RENDERED)]
+
+    results = list(pictures.measure_all(subjects, tmp_path, scale=0.02, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    for result in results:
+        assert isinstance(result, Measurement), result
+        assert result.facts["pictures_per_s"] == pytest.approx(1000 / result.seconds)
 
 
 def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
