@@ -22,10 +22,6 @@ class UnsupportedMediaTypeError(errors.InputError):
     """The body is of a media type or content encoding that is not taken."""
 
 
-class NotOfferedError(errors.InputError):
-    """The standard has this service, this server does not."""
-
-
 class ForeignOriginError(errors.RefusedError):
     """A page of another site tried to act in the caller's name."""
 
@@ -58,7 +54,6 @@ STATUSES: Mapping[type[errors.GatewayError], HTTPStatus] = MappingProxyType(
         MessageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
         UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        NotOfferedError: HTTPStatus.NOT_IMPLEMENTED,
         ForeignOriginError: HTTPStatus.FORBIDDEN,
         MisdirectedError: HTTPStatus.MISDIRECTED_REQUEST,
     }

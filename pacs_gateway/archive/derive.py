@@ -48,6 +48,8 @@ DERIVE = "derive"
 _METADATA_NAME = "metadata-1.json.gz"
 _THUMBNAIL_NAME = "thumbnail-1.jpg"
 _QUIET = timedelta(seconds=2)
+_MAX_CLIP_BYTES = 256 * 2**20
+"""Most bytes of frames that are kept in memory for one picture."""
 _LAST_NUMBER = 2**31 - 1
 
 
@@ -137,32 +139,20 @@ class Derive:
         """Return frames (0-based) of an image as a file; errors as ``Guard.draw``, and those of `frame_ranges`."""
         stored = self._holdings.plain(stored)
         wanted = [tuple(frame_ranges(stored, index)) for index in indices]
+        if len(indices) > 1 and sum(length for ranges in wanted for _, length in ranges) > _MAX_CLIP_BYTES:
+            raise UnsupportedSyntaxError(f"a clip is made of at most {_MAX_CLIP_BYTES} bytes: ask for fewer frames")
         with self._holdings.open(stored) as reader:
             header = read_encoded_header(reader, stored)
             frames = [b"".join(reader.read(offset, length) for offset, length in ranges) for ranges in wanted]
         return self._guard.draw(header, stored.transfer_syntax_uid, frames, indices, view)
 
-    def series_thumbnail(self, series_key: int) -> tuple[bytes, str]:
-        """Return the thumbnail that stands for a series, and its ETag.
-
-        Raises
-        ------
-        NotFoundError
-            The series has no image that can be shown.
-        """
-        with self._database.read() as connection:
-            row = connection.execute(select(series_derived).where(series_derived.c.series_key == series_key)).first()
-        if row is not None and row.thumbnail_revision is not None:
-            if row.thumbnail_digest is None:
-                raise NotFoundError("the series has no image")
-            try:
-                return self._store.read(derived_key(row.thumbnail_digest, _THUMBNAIL_NAME)), row.thumbnail_digest
-            except (NotFoundError, UnavailableError) as error:
-                _log.warning("a derived object cannot be read and is made again: %s", error)
-        representative = self._representative(series_key)
-        if representative is None:
-            raise NotFoundError("the series has no image")
-        return self._make_thumbnail(representative), representative.digest
+    def kept_thumbnail(self, digest: str) -> bytes | None:
+        """Return the thumbnail of the instance with that digest, None where it cannot be read."""
+        try:
+            return self._store.read(derived_key(digest, _THUMBNAIL_NAME))
+        except (NotFoundError, UnavailableError) as error:
+            _log.warning("a derived object cannot be read and is made again: %s", error)
+            return None
 
     def _state(self, series_key: int) -> tuple[int | None, int]:
         statement = (
@@ -245,7 +235,7 @@ class Derive:
             ).scalar_one_or_none()
         if known == revision or (known is not None and not is_quiet):
             return
-        representative = self._representative(series_key)
+        representative = self.representative(series_key)
         digest = None
         if representative is not None:
             try:
@@ -263,8 +253,8 @@ class Derive:
             )
         )
 
-    def _representative(self, series_key: int) -> StoredInstance | None:
-        """Return the instance in the middle of those with pixels."""
+    def representative(self, series_key: int) -> StoredInstance | None:
+        """Return the instance of a series in the middle of those with pixels, None where none has."""
         has_pixels = (
             instance.c.series_key == series_key,
             instance.c.state == "current",

@@ -4,12 +4,13 @@ Everything asks for a scope: what belongs to a facility the caller may not see d
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from pydicom import Dataset
-from sqlalchemy import Column, ColumnElement, FromClause, Select, false, func, select
+from sqlalchemy import Column, ColumnElement, FromClause, Row, Select, false, func, select
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
@@ -23,8 +24,9 @@ from pacs_gateway.archive.stored import (
     as_file,
     stored_instance,
 )
+from pacs_gateway.archive.video import Video, find_video
 from pacs_gateway.database.engine import Database
-from pacs_gateway.database.schema.archive import instance, patient, series, study
+from pacs_gateway.database.schema.archive import instance, patient, series, series_derived, study
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import CapacityError, NotFoundError
@@ -169,6 +171,11 @@ class Retrieve:
             for ranges in wanted:
                 yield b"".join(reader.read(offset, length) for offset, length in ranges)
 
+    def video(self, stored: StoredInstance) -> Video | None:
+        """Return the MP4 file that the pixel data of an object is, None where it is something else."""
+        with self._holdings.open(stored) as reader:
+            return find_video(reader, stored)
+
     def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
         """Return frames (0-based) of an image as a file.
 
@@ -200,8 +207,8 @@ class Retrieve:
         if sop_uid is not None:
             (stored,) = self.instances(scope, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
             return (MetadataBlob.of(compress({sop_uid: self._instance_metadata(scope, stored)})),)
-        keys = self._series_keys(scope, study_uid, series_uid)
-        return tuple(self._derive.metadata(key) for key in keys)
+        rows = self._series(scope, study_uid, series_uid)
+        return tuple(self._derive.metadata(row.id) for row in rows)
 
     def bulk(self, stored: StoredInstance, tag_path: str) -> tuple[bytes, str]:
         """Return the value and VR of a binary element outside the pixel data.
@@ -226,35 +233,60 @@ class Retrieve:
         if sop_uid is not None:
             (stored,) = self.instances(scope, study_uid=study_uid, series_uid=series_uid, sop_uid=sop_uid)
             return Thumbnail(self._derive.thumbnail(stored), stored.digest)
-        for key in self._series_keys(scope, study_uid, series_uid):
-            try:
-                return Thumbnail(*self._derive.series_thumbnail(key))
-            except NotFoundError:
-                continue
+        for derived in self._series(scope, study_uid, series_uid):
+            digest = derived.thumbnail_digest
+            if digest is not None and (body := self._derive.kept_thumbnail(digest)) is not None:
+                return Thumbnail(body, digest)
+            if digest is None and derived.thumbnail_revision is not None:
+                continue  # it was looked for, and there is none
+            with suppress(NotFoundError):
+                stored = self._representative(derived.id)
+                return Thumbnail(self._derive.thumbnail(stored), stored.digest)
         raise NotFoundError("no image to show")
 
     def _instance_metadata(self, scope: Scope, stored: StoredInstance) -> bytes:
-        (series_key,) = self._series_keys(scope, stored.study_uid, stored.series_uid)
-        kept = self._derive.kept_metadata(series_key)
+        (row,) = self._series(scope, stored.study_uid, stored.series_uid)
+        kept = self._derive.kept_metadata(row.id)
         found = kept.find([stored.sop_uid]) if kept is not None else {}
         return found.get(stored.sop_uid) or self._derive.instance_metadata(stored)
+
+    def representative(self, scope: Scope, *, study_uid: str, series_uid: str | None = None) -> StoredInstance:
+        """Return the image that stands for a study or series: in the middle of the first series that has any.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing is there for this caller, or no image.
+        """
+        for row in self._series(scope, study_uid, series_uid):
+            with suppress(NotFoundError):
+                return self._representative(row.id)
+        raise NotFoundError("no image to show")
+
+    def _representative(self, series_key: int) -> StoredInstance:
+        stored = self._derive.representative(series_key)
+        if stored is None:
+            raise NotFoundError("the series has no image")
+        return stored
 
     def _instances(self, statement: Select[*tuple[Any, ...]]) -> tuple[StoredInstance, ...]:
         with self._database.read() as connection:
             return tuple(stored_instance(row) for row in connection.execute(statement))
 
-    def _series_keys(self, scope: Scope, study_uid: str, series_uid: str | None) -> list[int]:
-        statement: Select[int] = (
-            select(series.c.id)
-            .join_from(series, study, study.c.id == series.c.study_key)
+    def _series(self, scope: Scope, study_uid: str, series_uid: str | None) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Return the series of a study in their order, each with what is derived of it."""
+        statement: Select[*tuple[Any, ...]] = (
+            select(series.c.id, series_derived.c.thumbnail_revision, series_derived.c.thumbnail_digest)
+            .select_from(series.join(study, study.c.id == series.c.study_key))
+            .join(series_derived, series_derived.c.series_key == series.c.id, isouter=True)
             .where(series.c.n_instances > 0, *_within(scope, study_uid, series_uid, None))
             .order_by(func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid)
         )
         with self._database.read() as connection:
-            keys = [key for (key,) in connection.execute(statement)]
-        if not keys:
+            rows = connection.execute(statement).all()
+        if not rows:
             raise NotFoundError("no such study or series")
-        return keys
+        return rows
 
 
 def part10_head(stored: StoredInstance) -> bytes:

@@ -18,8 +18,8 @@ from viewer_api.negotiation import DICOM, MEDIA_TYPES, OCTETS, ZIP
 
 JSON, TEXT, MULTIPART = "application/json", "text/plain", "multipart/related"
 DATA_SETS = (dicom_json.MEDIA_TYPE, JSON, MULTIPART)
-_PICTURES = ("image/jpeg", "image/png", "image/gif", "application/pdf", "text/html", "video/mp4", MULTIPART)
-_JPEG = ("image/jpeg",)
+_IMAGES = ("image/jpeg", "image/png", "image/gif")
+_DOCUMENTS = ("application/pdf", "text/html", TEXT, "text/xml", "model/stl", "model/obj", "model/mtl", "video/mp4")
 _FRAMES = (MULTIPART, OCTETS, *dict.fromkeys(MEDIA_TYPES.values()))
 
 
@@ -80,7 +80,13 @@ _WADO = (
     Parameter("windowCenter", "Centre of the window.", "number"),
     Parameter("windowWidth", "Width of the window.", "number"),
     Parameter("imageQuality", "Quality of JPEG, 1 to 100.", "integer"),
-    Parameter("annotation", "What is written into the picture: patient, technique."),
+    Parameter("imageAnnotation", "What is written into the picture: patient, technique."),
+)
+_SHOWN = (
+    HTTPStatus.OK,
+    HTTPStatus.PARTIAL_CONTENT,
+    HTTPStatus.NOT_MODIFIED,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 _FORMS: Mapping[Matching, str] = MappingProxyType(
     {
@@ -147,11 +153,9 @@ RESOURCES: Mapping[tuple[str, str], Resource] = MappingProxyType(
         ("get", "metadata"): Resource(DATA_SETS, successes=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), headers=(_ETAG,)),
         ("get", "{frames}"): Resource(_FRAMES),
         ("get", "{path}"): Resource((OCTETS, MULTIPART)),
-        ("get", "rendered"): Resource(
-            _PICTURES, _VIEW, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED), (_ETAG,)
-        ),
-        ("get", "thumbnail"): Resource(_JPEG, _VIEW[:1], (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), (_ETAG,)),
-        ("get", "wado"): Resource((DICOM, *_PICTURES), _WADO),
+        ("get", "rendered"): Resource((*_IMAGES, *_DOCUMENTS, MULTIPART), _VIEW, _SHOWN, (_ETAG,)),
+        ("get", "thumbnail"): Resource(_IMAGES, _VIEW[:1], (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), (_ETAG,)),
+        ("get", "wado"): Resource((DICOM, *_IMAGES, *_DOCUMENTS), _WADO, _SHOWN, (_ETAG,)),
         ("get", "dicom-web"): Resource(("application/vnd.sun.wadl+xml", JSON), is_open=True),
         ("get", "pictures"): Resource((JSON,)),
         ("get", "healthz"): _OPERATIONS,

@@ -69,7 +69,7 @@ def frames_of_instance(visitor: Reader, study: Uid, series: Uid, instance: Uid, 
     def parts() -> Iterator[Part]:
         for number in numbers:
             data = reader.read(number - 1)
-            location = f"{_location(visitor, found)}/frames/{number}"
+            location = f"{location_of(visitor, found)}/frames/{number}"
             yield Part(offer, location, Payload(iter((data,)), len(data)))
 
     return multipart_related(parts()) if offer.wrapped else single(next(parts()))
@@ -81,7 +81,7 @@ def bulk_data(visitor: Reader, study: Uid, series: Uid, instance: Uid, path: Tag
     found = only_instance(visitor, study, series, instance)
     offer = choose(visitor.accepted, _BULK_OFFERS)
     value, _ = visitor.gateway.archive.retrieve.bulk(found, path)
-    part = Part(offer, f"{_location(visitor, found)}/bulkdata/{path}", Payload(iter((value,)), len(value)))
+    part = Part(offer, f"{location_of(visitor, found)}/bulkdata/{path}", Payload(iter((value,)), len(value)))
     return multipart_related(iter((part,))) if offer.wrapped else single(part)
 
 
@@ -121,7 +121,7 @@ def _objects(visitor: Visitor, instances: Sequence[StoredInstance], *, with_dico
     if as_zip:
         return _zip(retrieve, chosen, with_dicomdir=with_dicomdir)
     outlines = [
-        Outline(offer, _location(visitor, instance), part10_length(instance, offer.transfer_syntax))
+        Outline(offer, location_of(visitor, instance), part10_length(instance, offer.transfer_syntax))
         for instance, offer in chosen
     ]
 
@@ -147,6 +147,7 @@ def _zip(retrieve: Retrieve, chosen: Iterable[tuple[StoredInstance, Offer]], *, 
     return archive(zip_archive(retrieve, files, with_dicomdir=with_dicomdir))
 
 
-def _location(visitor: Visitor, instance: StoredInstance) -> str:
+def location_of(visitor: Visitor, instance: StoredInstance) -> str:
+    """Return the address of an instance."""
     path = f"studies/{instance.study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}"
     return f"{str(visitor.request.base_url).rstrip('/')}/dicom-web/{path}"

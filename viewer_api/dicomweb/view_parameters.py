@@ -1,4 +1,4 @@
-"""What a caller asks of a picture in the query: the parameters of rendered resources as one `View`."""
+"""What a caller asks of a picture in the query: the parameters of WADO-RS and those of WADO-URI, as one `View`."""
 
 import re
 from collections.abc import Mapping
@@ -37,6 +37,22 @@ def view_of(parameters: Mapping[str, str]) -> View:
         quality=_quality(parameters, "quality"),
         annotations=_annotations(parameters, "annotation"),
         icc_profile=_icc_profile(parameters.get("iccprofile", "")),
+    )
+
+
+def viewport_of(parameters: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the size a thumbnail is to fit into; errors as ``view_of``."""
+    return _viewport(parameters.get("viewport", ""))[0]
+
+
+def uri_view_of(parameters: Mapping[str, str]) -> View:
+    """Read the parameters of WADO-URI (PS3.18 9.1.2.2); errors as ``view_of``."""
+    return View(
+        viewport=_rows_and_columns(parameters),
+        region=_fractions(parameters.get("region", "")),
+        window=_center_and_width(parameters),
+        quality=_quality(parameters, "imageQuality"),
+        annotations=_annotations(parameters, "imageAnnotation"),
     )
 
 
@@ -95,6 +111,37 @@ def _window(text: str) -> Window | None:
     if len(parts) not in (2, 3) or function is None:
         raise InputError("window is centre,width,function with linear, linear-exact or sigmoid")
     return Window(_number(parts[0], "window"), _number(parts[1], "window"), function)
+
+
+def _center_and_width(parameters: Mapping[str, str]) -> Window | None:
+    center, width = parameters.get("windowCenter", ""), parameters.get("windowWidth", "")
+    if not center and not width:
+        return None
+    return Window(_number(center, "windowCenter"), _number(width, "windowWidth"))
+
+
+def _rows_and_columns(parameters: Mapping[str, str]) -> tuple[int, int] | None:
+    rows = count_of(parameters, "rows", low=1, high=_MAX_SIDE)
+    columns = count_of(parameters, "columns", low=1, high=_MAX_SIDE)
+    if rows is None and columns is None:
+        return None
+    # The side that is not given is as long as the image's shape makes it.
+    height = rows or min(MAX_PIXELS // (columns or 1), _MAX_SIDE)
+    width = columns or min(MAX_PIXELS // height, _MAX_SIDE)
+    if width * height > MAX_PIXELS:
+        raise InputError(f"rows and columns make at most {MAX_PIXELS} pixels")
+    return width, height
+
+
+def _fractions(text: str) -> Region | None:
+    """Read ``left,top,right,bottom`` in parts of the image's size."""
+    if not text:
+        return None
+    sides = [_number(part, "region") for part in text.split(",", 4)]
+    if len(sides) != 4 or not all(0 <= side <= 1 for side in sides) or sides[0] >= sides[2] or sides[1] >= sides[3]:
+        raise InputError("region is left,top,right,bottom, each from 0 to 1")
+    left, top, right, bottom = sides
+    return Region(left, top, right - left, bottom - top, is_fraction=True)
 
 
 def _number(text: str, name: str) -> float:

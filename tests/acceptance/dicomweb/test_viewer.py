@@ -225,7 +225,6 @@ def _video() -> Dataset:
     return ds
 
 
-@pytest.mark.xfail(reason="video is not handed out yet")
 def test_a_video_is_told_and_played_by_those_who_have_logged_in(browser: httpx.Client, gateway: RunningGateway) -> None:
     ds = _video()
     _own_study(browser, ds)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.viewer_api import studies
-from tests.viewer_api.dicomweb.test_retrieve import CT, RLE, ROOT, SR, US, VIDEO
+from tests.viewer_api.dicomweb.test_retrieve import CT, RLE, ROOT, SR, US, VIDEO, parts
 from tests.viewer_api.studies import uid
 
 PDF = f"{ROOT}/series/{uid(1, 5)}/instances/{uid(1, 5, 1)}"
@@ -69,27 +69,94 @@ def test_views_that_cannot_be_are_refused(client: httpx.Client, query: str) -> N
 @pytest.mark.parametrize(
     ("path", "accept", "status"),
     [
-        (f"{ROOT}/rendered", "*/*", 501),
-        (f"{CT}/rendered", "image/gif", 406),
         (f"{CT}/rendered", "video/mp4", 406),
-        (f"{SR}/rendered", "*/*", 406),
+        (f"{CT}/rendered", 'multipart/related; type="application/dicom"', 406),
+        (f"{ROOT}/rendered", "application/pdf", 406),
         (f"{VIDEO}/rendered", "*/*", 406),
-        (f"{US}/frames/1,2/rendered", "*/*", 501),
+        (f"{VIDEO}/rendered", "image/jpeg", 406),
+        (f"{SR}/rendered", "image/jpeg", 406),
+        (f"{US}/frames/1,2/rendered", "image/jpeg", 406),
         (f"{US}/frames/6/rendered", "*/*", 404),
+        (f"{US}/frames/0/rendered", "*/*", 400),
+        (f"{US}/frames/1,2/thumbnail", "*/*", 400),
         (f"{ROOT}/series/{uid(1, 6)}/rendered", "*/*", 404),
+        (f"{ROOT}/series/{uid(1, 6)}/rendered", 'multipart/related; type="image/jpeg"', 406),
+        (f"{ROOT}/series/{uid(1, 99)}/rendered", 'multipart/related; type="image/jpeg"', 404),
         (f"{PDF}/rendered", "image/jpeg", 406),
         (f"{ROOT}/series/{uid(1, 6)}/thumbnail", "*/*", 404),
-        (f"{ROOT}/thumbnail", "image/png", 406),
+        (f"{ROOT}/thumbnail", "application/pdf", 406),
+        (f"{ROOT}/thumbnail?viewport=0,1", "*/*", 400),
     ],
 )
 def test_what_cannot_be_shown_is_said(client: httpx.Client, path: str, accept: str, status: int) -> None:
-    assert client.get(path, headers={"Accept": accept}).status_code == status
+    response = client.get(path, headers={"Accept": accept})
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"]
+
+
+def test_who_takes_nothing_that_is_offered_is_told_what_is(client: httpx.Client) -> None:
+    told = client.get(f"{CT}/rendered", headers={"Accept": "image/webp"}).json()["detail"]
+    assert all(f"{form}" in told for form in ("image/jpeg", "image/png", "image/gif", 'type="image/jpeg"'))
 
 
 def test_a_series_is_shown_by_its_middle_image(client: httpx.Client) -> None:
     middle = CT.removesuffix("1") + "2"
-    series = f"{ROOT}/series/{uid(1, 1)}/rendered"
-    assert client.get(series).content == client.get(f"{middle}/rendered").content
+    shown = client.get(f"{middle}/rendered").content
+    for path in (f"{ROOT}/series/{uid(1, 1)}", ROOT):
+        assert client.get(f"{path}/rendered", headers={"Accept": "image/jpeg"}).content == shown
+
+
+def test_every_image_of_a_study_comes_as_a_part_of_its_own(client: httpx.Client) -> None:
+    accept = {"Accept": 'multipart/related; type="image/png"'}
+    series = parts(client.get(f"{ROOT}/series/{uid(1, 1)}/rendered", headers=accept))
+    alone = [client.get(f"{CT.removesuffix('1')}{n}/rendered", headers={"Accept": "image/png"}) for n in (1, 2, 3)]
+    assert series == [("image/png", response.content) for response in alone]
+    # What cannot be shown (a stream nobody decodes, a report, a document) has no part.
+    assert len(parts(client.get(f"{ROOT}/rendered", headers=accept))) == 5
+
+
+def test_parts_say_what_they_show(client: httpx.Client) -> None:
+    response = client.get(f"{US}/frames/2,4/rendered", headers={"Accept": "multipart/related; type=image/jpeg"})
+    assert response.headers["content-type"].startswith('multipart/related; type="image/jpeg"; boundary=')
+    for number in (2, 4):
+        assert f"content-location: {client.base_url}{US}/frames/{number}/rendered".encode() in response.content.lower()
+
+
+def test_several_frames_come_as_parts_or_as_one_clip(client: httpx.Client) -> None:
+    clip = studies.values(1, (5, 8, 6, 3), "u1")
+    found = parts(client.get(f"{US}/frames/4,2/rendered", headers={"Accept": 'multipart/related; type="image/png"'}))
+    assert [np.asarray(Image.open(BytesIO(content))).tolist() for _, content in found] == clip[[3, 1]].tolist()
+    assert len(parts(client.get(f"{US}/frames/4,2/rendered"))) == 2
+    moving = picture(client.get(f"{US}/frames/1,3,5/rendered", headers={"Accept": "image/gif"}))
+    assert getattr(moving, "n_frames", 1) == 3
+
+
+def test_a_clip_moves_only_as_a_whole(client: httpx.Client) -> None:
+    whole = picture(client.get(f"{US}/rendered?accept=image/gif"))
+    assert (getattr(whole, "n_frames", 1), whole.size) == (5, (6, 8))
+    assert getattr(picture(client.get(f"{US}/frames/2/rendered?accept=image/gif")), "n_frames", 1) == 1
+
+
+def test_a_picture_is_asked_after_and_not_fetched_again(client: httpx.Client) -> None:
+    first = client.get(f"{CT}/rendered?quality=50")
+    again = {"If-None-Match": first.headers["etag"]}
+    assert client.get(f"{CT}/rendered?quality=50", headers=again).status_code == 304
+    assert client.get(f"{CT}/rendered?quality=51", headers=again).status_code == 200
+    assert client.get(f"{CT}/rendered?quality=50&accept=image/png", headers=again).status_code == 200
+    assert "Accept" in first.headers["vary"]
+    head = client.head(f"{CT}/rendered?quality=50")
+    assert (head.status_code, head.headers["content-type"], head.content) == (200, "image/jpeg", b"")
+
+
+def test_text_is_written_on_request_only(client: httpx.Client) -> None:
+    asked = f"{CT}/rendered?accept=image/png&viewport=512,512"
+    plain, patient, both = (
+        np.asarray(picture(client.get(f"{asked}{more}")))
+        for more in ("", "&annotation=patient", "&annotation=patient,technique")
+    )
+    changed = [(plain != other).mean() for other in (patient, both)]
+    assert 0 < changed[0] < changed[1] < 0.2
 
 
 def test_a_document_is_handed_out_as_what_it_is(client: httpx.Client) -> None:
@@ -100,12 +167,3 @@ def test_a_document_is_handed_out_as_what_it_is(client: httpx.Client) -> None:
     assert "script-src" not in response.headers["content-security-policy"]
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert response.headers["x-content-type-options"] == "nosniff"
-
-
-@pytest.mark.parametrize("path", [ROOT, f"{ROOT}/series/{uid(1, 1)}", CT, f"{US}/frames/2"])
-def test_thumbnails_are_small_and_fetched_once(client: httpx.Client, path: str) -> None:
-    response = client.get(f"{path}/thumbnail")
-    assert max(picture(response).size) <= 256
-    again = client.get(f"{path}/thumbnail", headers={"If-None-Match": response.headers["etag"]})
-    assert again.status_code == 304
-    assert response.headers["cache-control"] == "private, no-cache"
