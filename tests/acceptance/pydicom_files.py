@@ -3,7 +3,7 @@
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +13,13 @@ import pydicom.data
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from tests.support.synthetic_ct import new_uid
 
@@ -109,6 +115,28 @@ MENDED = frozenset({"test_files/SC_rgb_jpeg.dcm", "test_files/rtplan_truncated.d
 """What is wrong with these is how they are encoded, and gone when pydicom has read them."""
 
 
+class Shown(StrEnum):
+    """What is asked for of an object that has pixels, besides its metadata and itself."""
+
+    OBJECT = "the object decompressed"
+    STORED = "frames as stored"
+    DECODED = "frames decoded"
+    RENDERED = "rendered"
+    THUMBNAIL = "thumbnail"
+
+
+_NOT_DRAWN = MappingProxyType({Shown.RENDERED: 422, Shown.THUMBNAIL: 404})
+NOT_SHOWN: Mapping[str, Mapping[Shown, int]] = MappingProxyType(
+    {
+        # Its number of frames is "1A".
+        "test_files/badVR.dcm": _NOT_DRAWN,
+        # What it holds for a codestream is none: it was made to hold a delimiter.
+        "test_files/JPEG2000-embedded-sequence-delimiter.dcm": _NOT_DRAWN | {Shown.DECODED: 422, Shown.OBJECT: 422},
+    }
+)
+"""Files with pixels, and how those of their forms are answered that there cannot be (else 200)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shipped:
     """One file, and what a sender that has read it would say about it."""
@@ -121,6 +149,21 @@ class Shipped:
     transfer_syntax_uid: str
     sop_class_uid: str
     sop_uid: str
+    n_frames: int
+    """0 for an object without pixels."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether STOW-RS takes it."""
+        return self.is_part10 and self.name not in REFUSED
+
+    def renamed(self, number: int) -> "Shipped":
+        """Return the file under a SOP Instance UID of its own: many of them share one. A deflated one stays."""
+        if self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+            return self
+        kept = self.sop_uid[:-6]
+        new = f"{kept.removesuffix('.')}{'9' * kept.endswith('.')}.{10_000 + number}"
+        return replace(self, content=self.content.replace(self.sop_uid.encode(), new.encode()), sop_uid=new)
 
 
 def shipped_files() -> Iterator[Shipped]:
@@ -146,14 +189,26 @@ def _looked_into(path: Path) -> Shipped:
         syntax,
         sop_class_uid or CTImageStorage,
         sop_uid or new_uid(),
+        _n_frames(content),
     )
 
 
-def _read(content: bytes) -> FileDataset:
+def _n_frames(content: bytes) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = _read(content, stop_before_pixels=False)
+        has_pixels = any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+        try:
+            return int(ds.get("NumberOfFrames", None) or 1) if has_pixels else 0
+        except ValueError:
+            return 1  # as one of them says it is no number
+
+
+def _read(content: bytes, *, stop_before_pixels: bool = True) -> FileDataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some are made to be warned about
         try:
-            return dcmread(BytesIO(content), force=True, stop_before_pixels=True)
+            return dcmread(BytesIO(content), force=True, stop_before_pixels=stop_before_pixels)
         except (InvalidDicomError, EOFError, NotImplementedError, ValueError):
             return dcmread(BytesIO(b""), force=True)
 

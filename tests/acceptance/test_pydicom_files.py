@@ -3,21 +3,23 @@
 import warnings
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 
 import httpx
 import pytest
 from pydicom import dcmread
 
-from tests.acceptance.pydicom_files import MENDED, REFUSED, Reason, Shipped, shipped_files
+from tests.acceptance.pydicom_files import MENDED, NOT_SHOWN, REFUSED, Reason, Shipped, Shown, shipped_files
 from tests.support import dicomweb
 from tests.support.metadata_store import metadata, post, taken_apart
 from tests.support.raw_sender import NOT_NEGOTIATED, RawSender, StoreAnswer
 from tests.support.running_gateway import RunningGateway, running_gateway
 
+pytestmark = [pytest.mark.xdist_group("pydicom-files"), pytest.mark.timeout(600)]
+
 SUCCESS, CANNOT_UNDERSTAND, DOES_NOT_MATCH = 0x0000, 0xC000, 0xA900
 _UNFIT = (CANNOT_UNDERSTAND, DOES_NOT_MATCH)
 _FAILED, _OTHER_FAILURES, _FAILURE_REASON = "00081198", "0008119A", "00081197"
-_IMAGE = {"Accept": "image/png, image/jpeg, */*"}
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +45,27 @@ def test_each_is_answered_rightly_and_nothing_falls_over(gateway: RunningGateway
         wrong = {file.name: answer for file in files if (answer := _wrong_by_c_store(gateway, file))}
         wrong |= {f"{file.name} (STOW)": answer for file in files if (answer := _wrong_by_stow(client, file))}
         wrong |= {f"{file.name} (apart)": answer for file in files if (answer := _wrong_when_apart(client, file))}
-        broken = list(_broken_answers(client))
 
     assert wrong == {}
-    assert broken == []
     assert gateway.children() == before
     assert "Traceback" not in gateway.log.read_text(encoding="utf-8")
+
+
+def test_each_leaves_in_every_form_that_it_can_have(gateway: RunningGateway, files: list[Shipped]) -> None:
+    before = gateway.children()
+    stored = [file.renamed(number) for number, file in enumerate(files) if file.is_stored]
+
+    with gateway.client() as client:
+        references = _references(dicomweb.store(client, [file.content for file in stored]))
+        wrong = [one for file in stored for one in _wrong_forms(client, references[file.sop_uid], file)]
+
+    assert wrong == []
+    assert gateway.children() == before
+    assert "request failed" not in gateway.log.read_text(encoding="utf-8")
+
+
+def test_the_table_of_forms_names_only_files_with_pixels(files: list[Shipped]) -> None:
+    assert set(NOT_SHOWN) <= {file.name for file in files if file.is_stored and file.n_frames}
 
 
 def _wrong_by_c_store(gateway: RunningGateway, file: Shipped) -> str:
@@ -73,8 +90,7 @@ def _wrong_by_stow(client: httpx.Client, file: Shipped) -> str:
     answer = dicomweb.store(client, [file.content])
     failed = answer.json().get(_FAILED, {}).get("Value", []) + answer.json().get(_OTHER_FAILURES, {}).get("Value", [])
     reasons = [dicomweb.value(one, _FAILURE_REASON) for one in failed]
-    is_stored = file.is_part10 and file.name not in REFUSED
-    expected = (httpx.codes.OK, []) if is_stored else (httpx.codes.CONFLICT, [CANNOT_UNDERSTAND])
+    expected = (httpx.codes.OK, []) if file.is_stored else (httpx.codes.CONFLICT, [CANNOT_UNDERSTAND])
     return "" if (answer.status_code, reasons) == expected else f"{answer.status_code} {reasons}"
 
 
@@ -94,24 +110,63 @@ def _wrong_when_apart(client: httpx.Client, file: Shipped) -> str:
     return "" if (answer.status_code, reasons) in expected else f"{answer.status_code} {reasons}"
 
 
-def _broken_answers(client: httpx.Client) -> Iterator[str]:
-    """Ask for everything that was stored in every form, and yield what is not answered in order."""
-    for study in dicomweb.search(client, "/studies"):
-        study_path = f"/studies/{dicomweb.value(study, '0020000D')}"
-        yield from _broken(client, f"{study_path}/metadata", {})
-        yield from _broken(client, study_path, dicomweb.AS_STORED)
-        for instance in dicomweb.search(client, f"{study_path}/instances"):
-            series_uid, sop_uid = dicomweb.value(instance, "0020000E"), dicomweb.value(instance, "00080018")
-            path = f"{study_path}/series/{series_uid}/instances/{sop_uid}"
-            for resource in ("", "/frames/1", "/rendered", "/thumbnail"):
-                yield from _broken(client, path + resource, _IMAGE)
+def _references(answer: httpx.Response) -> dict[str, str]:
+    """Return the addresses of what was stored, by SOP Instance UID."""
+    assert answer.status_code == httpx.codes.OK, answer.text
+    stored = answer.json()["00081199"]["Value"]
+    return {dicomweb.value(one, "00081155"): dicomweb.value(one, "00081190") for one in stored}
 
 
-def _broken(client: httpx.Client, path: str, headers: dict[str, str]) -> Iterator[str]:
-    try:
-        status = client.get(f"/dicom-web{path}", headers=headers).status_code
-    except httpx.RemoteProtocolError as error:
-        yield f"{path}: {error}"
+def _wrong_forms(client: httpx.Client, address: str, file: Shipped) -> Iterator[str]:
+    """Ask for an object in every form; yield those that were not answered as they should be."""
+    metadata = client.get(f"{address}/metadata")
+    questions = [
+        *((f"{address}{resource}", accept, httpx.codes.OK) for resource, accept in _FORMS),
+        *((uri, "*/*", httpx.codes.OK) for uri in _bulk_data_uris(metadata.json()[0])),
+        *_about_pixels(address, file),
+    ]
+    for path, accept, expected in questions:
+        try:
+            status = client.get(path, headers={"Accept": accept}).status_code
+        except httpx.RemoteProtocolError as error:
+            yield f"{file.name}: {path} {accept}: {error}"
+            continue
+        if status != expected:
+            yield f"{file.name}: {path} {accept}: {status}, not {expected}"
+
+
+_FORMS = (
+    ("/metadata", "application/dicom+json"),
+    ("/metadata", 'multipart/related; type="application/dicom+xml"'),
+    ("", 'multipart/related; type="application/dicom"; transfer-syntax=*'),
+    ("", "application/zip"),
+)
+_FRAME = 'multipart/related; type="application/octet-stream"'
+
+
+def _about_pixels(address: str, file: Shipped) -> Iterator[tuple[str, str, int]]:
+    if not file.n_frames:
+        yield address, "application/dicom", httpx.codes.OK
+        yield f"{address}/frames/1", _FRAME, httpx.codes.NOT_FOUND
+        yield f"{address}/thumbnail", "image/jpeg", httpx.codes.NOT_FOUND
         return
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        yield f"{path}: {status}"
+    unusual = NOT_SHOWN.get(file.name, {})
+    for accept in ('multipart/related; type="application/dicom"', "application/dicom"):
+        yield address, accept, unusual.get(Shown.OBJECT, httpx.codes.OK)
+    for number in sorted({1, file.n_frames}):
+        frame = f"{address}/frames/{number}"
+        yield frame, f"{_FRAME}; transfer-syntax=*", unusual.get(Shown.STORED, httpx.codes.OK)
+        yield frame, _FRAME, unusual.get(Shown.DECODED, httpx.codes.OK)
+        yield f"{frame}/rendered", "image/png", unusual.get(Shown.RENDERED, httpx.codes.OK)
+    yield f"{address}/rendered", "image/jpeg", unusual.get(Shown.RENDERED, httpx.codes.OK)
+    yield f"{address}/thumbnail", "image/jpeg", unusual.get(Shown.THUMBNAIL, httpx.codes.OK)
+
+
+def _bulk_data_uris(instance: dict[str, Any]) -> Iterator[str]:
+    """Yield the addresses of all bulk data of an instance, those in sequences too."""
+    for element in instance.values():
+        if "BulkDataURI" in element:
+            yield element["BulkDataURI"]
+        if element["vr"] == "SQ":
+            for item in element.get("Value", ()):
+                yield from _bulk_data_uris(item)
