@@ -12,6 +12,7 @@ from viewer_api.access import May, Visitor
 Searcher = Annotated[Visitor, Depends(May(Action.SEARCH))]
 Reader = Annotated[Visitor, Depends(May(Action.READ))]
 Sender = Annotated[Visitor, Depends(May(Action.STORE))]
+Deleter = Annotated[Visitor, Depends(May(Action.DELETE))]
 
 # As domain.uids has it: a name of something, never a path.
 Uid = Annotated[str, Path(max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$")]

@@ -15,6 +15,7 @@ from pacs_gateway.archive.derive import DERIVE, Derive
 from pacs_gateway.archive.ingest import Ingest
 from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.archive.object_first import ObjectFirst
+from pacs_gateway.archive.remove import TOMBSTONE, Removals
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
 from pacs_gateway.archive.ship import Recovery, Shipper
@@ -39,7 +40,7 @@ INSTANCES_STORED = "instances-stored"
 
 
 class Archive:
-    """Search, retrieve, derive, conflicts, the other nodes; and, once something is received, ingest."""
+    """Search, retrieve, derive, conflicts, removals, the other nodes; and, once something is received, ingest."""
 
     def __init__(  # noqa: PLR0913 - each thing that the composition root has opened
         self,
@@ -65,6 +66,7 @@ class Archive:
         self.derive = Derive(database, store, holdings, guard, clock=clock)
         self.retrieve = Retrieve(database, holdings, self.derive, guard)
         self.conflicts = Conflicts(database, holdings, guard, policy=config.conflict_policy, queue_clock=queue_clock)
+        self.removals = Removals(database, store, clock=clock, queue_clock=queue_clock)
         self.commitments = Commitments(database, clock=queue_clock)
         self.asked_commitments = AskedCommitments(database, clock=queue_clock)
         self._lock = Lock()
@@ -112,7 +114,7 @@ class Archive:
         def compare(job: Job) -> None:
             self.conflicts.compare(int(job.key))
 
-        return {DERIVE: derive, COMPARE: compare}
+        return {DERIVE: derive, COMPARE: compare, TOMBSTONE: self.removals.record}
 
     def commitment_handlers(self) -> dict[str, Handler]:
         """Return what checks the instances of storage commitments: somebody waits for it."""

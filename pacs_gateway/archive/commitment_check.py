@@ -228,10 +228,12 @@ def _versions(
 ) -> dict[str, list[_Version]]:
     """Return what is kept under each of `sop_uids` and exists for the requester.
 
-    That is what belongs to its facility, and what its facility sent to studies of another one.
+    That is what belongs to its facility, and what its facility sent to studies of another one. Nothing is kept under
+    a UID that was removed: what came under it since waits for a person to decide.
     """
     columns = (
         instance.c.sop_uid,
+        instance.c.state,
         instance.c.id,
         instance.c.sop_class_uid,
         instance.c.digest,
@@ -242,6 +244,9 @@ def _versions(
     exists_for_it = or_(study.c.facility == transaction.facility, instance.c.facility == transaction.facility)
     kept = select(*columns).select_from(SOURCE).where(instance.c.sop_uid.in_(sop_uids), exists_for_it)
     found: dict[str, list[_Version]] = {}
-    for sop_uid, *facts in connection.execute(kept):
-        found.setdefault(sop_uid, []).append(_Version(*facts))
-    return found
+    states: dict[str, set[str]] = {}
+    for sop_uid, state, *facts in connection.execute(kept):
+        states.setdefault(sop_uid, set()).add(state)
+        if state != "removed":
+            found.setdefault(sop_uid, []).append(_Version(*facts))
+    return {uid: found.get(uid, []) for uid, told in states.items() if "removed" not in told or "current" in told}

@@ -6,6 +6,7 @@ PS3.3 C.12.1.1.1 (a SOP Instance UID identifies one object)
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +19,12 @@ from pacs_gateway.archive.derive import DERIVE
 from pacs_gateway.archive.equivalence import is_equivalent
 from pacs_gateway.archive.retrieve import part10_head
 from pacs_gateway.archive.stored import Holdings
+from pacs_gateway.archive.visibility import count, lock_above
 from pacs_gateway.database.clock import SharedClock, database_time
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived, study
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.guard import Guard
-from pacs_gateway.index.studies import joined
 from pacs_gateway.jobs.queue import enqueue
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Version:
     sop_uid: str
     study_uid: str
     state: str
-    """pending (not compared yet), conflict, current, equivalent, or settled (a person decided)."""
+    """pending (not compared yet), conflict, current, equivalent, settled (a person decided), or removed."""
     digest: str
     transfer_syntax_uid: str
     size_bytes: int
@@ -93,21 +94,21 @@ class Conflicts:
                 return
             others = _versions(connection, pending["sop_uid"])
         newcomer = self._holdings.by_id(instance_id)
-        kept = [row for row in others if row["state"] in ("current", "conflict", "settled")]
+        kept = [row for row in others if row["state"] in ("current", "conflict", "settled", "removed")]
         versions = (self._holdings.by_id(row["id"]) for row in kept)
         if any(is_equivalent(self._holdings, newcomer, version, self._guard.decode_frame) for version in versions):
             self._set_state(instance_id, "equivalent")
             return
         current = next((row for row in others if row["state"] == "current"), None)
-        if current is None or self._prefers(pending, current):
-            self._make_current(instance_id, old_state="conflict")
+        if not _is_removed(others) and (current is None or self._prefers(pending, current)):
+            self._make_current(instance_id, old_state="conflict", by_person=False)
         else:
             self._set_state(instance_id, "conflict")
         _log.warning("instance %d has the UID of another object; both are kept", instance_id)
 
     def list(self, *, limit: int = 100, offset: int = 0) -> tuple[Version, ...]:
         """Return what disagrees and nobody has decided, oldest first."""
-        disputed = select(instance.c.id).where(instance.c.state.in_(("pending", "conflict")))
+        disputed = select(instance.c.id).where(instance.c.state.in_(_UNDECIDED))
         return self._select(_VERSIONS.where(instance.c.id.in_(disputed)).limit(limit).offset(offset))
 
     def show(self, instance_id: int) -> tuple[Version, ...]:
@@ -140,10 +141,10 @@ class Conflicts:
             Nothing is disputed under this number.
         """
         (version,) = [v for v in self.show(instance_id) if v.id == instance_id]
-        if version.state not in ("pending", "conflict"):
+        if version.state not in _UNDECIDED:
             raise NotFoundError(f"instance {instance_id} is not in dispute")
         if choice is Choice.MAKE_CURRENT:
-            self._make_current(instance_id, old_state="settled")
+            self._make_current(instance_id, old_state="settled", by_person=True)
         else:
             self._set_state(instance_id, "settled")
 
@@ -158,26 +159,32 @@ class Conflicts:
                 return same and bool(newcomer["received_at"] >= current["received_at"])
 
     def _set_state(self, instance_id: int, state: str) -> None:
-        changed = update(instance).where(instance.c.id == instance_id).values(state=state)
+        undecided = (instance.c.id == instance_id, instance.c.state.in_(_UNDECIDED))
+        changed = update(instance).where(*undecided).values(state=state)
         self._database.transact(lambda connection: connection.execute(changed))
 
-    def _make_current(self, instance_id: int, *, old_state: str) -> None:
+    def _make_current(self, instance_id: int, *, old_state: str, by_person: bool) -> None:
         def make_current(connection: Connection) -> None:
             new = _row(connection, instance_id)
             if new is None:
                 raise NotFoundError(f"no instance {instance_id}")
-            old = next((r for r in _locked_versions(connection, new["sop_uid"]) if r["state"] == "current"), None)
+            versions = _locked_versions(connection, new["sop_uid"])
+            state = next(row["state"] for row in versions if row["id"] == instance_id)
+            old = next((row for row in versions if row["state"] == "current"), None)
+            if state not in _UNDECIDED:
+                return  # decided meanwhile
+            if not by_person and _is_removed(versions):
+                connection.execute(update(instance).where(instance.c.id == instance_id).values(state="conflict"))
+                return
+            changes = Counter({new["series_key"]: 1})
             if old is not None:
-                if old["id"] == instance_id:
-                    return
                 connection.execute(update(instance).where(instance.c.id == old["id"]).values(state=old_state))
-                _count(connection, old["series_key"], -1)
-                _forget_derived(connection, old)
+                changes[old["series_key"]] -= 1
             connection.execute(update(instance).where(instance.c.id == instance_id).values(state="current"))
-            _count(connection, new["series_key"], 1)
-            _forget_derived(connection, new)
-            keys = {str(row["series_key"]) for row in (old, new) if row is not None}
-            enqueue(connection, DERIVE, keys, run_at=self._queue_clock(connection))
+            count(connection, changes)
+            # The metadata that is kept tells of the other content, and would be taken for what has not changed.
+            connection.execute(delete(series_derived).where(series_derived.c.series_key.in_(changes)))
+            enqueue(connection, DERIVE, map(str, changes), run_at=self._queue_clock(connection))
 
         self._database.transact(make_current)
 
@@ -211,6 +218,15 @@ _VERSIONS = (
 _CONTENTS = select(instance).where(instance.c.sop_uid == bindparam("uid")).order_by(instance.c.id)
 
 
+_UNDECIDED = ("pending", "conflict")
+
+
+def _is_removed(versions: Sequence[RowMapping]) -> bool:
+    """Return whether a person has taken a UID out of sight: then only a person shows another content under it."""
+    states = {row["state"] for row in versions}
+    return "removed" in states and "current" not in states
+
+
 def _version(row: Sequence[Any]) -> Version:
     *facts, received_at = row
     return Version(*[*facts, datetime.fromtimestamp(received_at / 1_000_000, UTC)])
@@ -226,42 +242,5 @@ def _versions(connection: Connection, sop_uid: str) -> list[RowMapping]:
 
 def _locked_versions(connection: Connection, sop_uid: str) -> list[RowMapping]:
     """Return the contents of a UID, nobody else changing them or what stands above them until the end."""
-    keys = [row["series_key"] for row in _versions(connection, sop_uid)]
-    # In the order of the batch writer: studies, series, instances.
-    above = select(series.c.study_key).where(series.c.id.in_(keys))
-    connection.execute(select(study.c.id).where(study.c.id.in_(above)).order_by(study.c.study_uid).with_for_update())
-    connection.execute(select(series.c.id).where(series.c.id.in_(keys)).order_by(series.c.series_uid).with_for_update())
+    lock_above(connection, {row["series_key"] for row in _versions(connection, sop_uid)})
     return list(connection.execute(_CONTENTS.with_for_update(), {"uid": sop_uid}).mappings())
-
-
-def _count(connection: Connection, series_key: int, change: int) -> None:
-    """Change the counts and sets above an instance whose state changed, its series' appearance included."""
-    row = connection.execute(
-        update(series)
-        .where(series.c.id == series_key)
-        .values(n_instances=series.c.n_instances + change, revision=series.c.revision + 1)
-        .returning(series.c.study_key, series.c.n_instances)
-    ).one()
-    appears = 1 if change > 0 and row.n_instances == 1 else -1 if change < 0 and row.n_instances == 0 else 0
-    shown = (
-        select(series.c.modality, instance.c.sop_class_uid)
-        .join_from(series, instance, instance.c.series_key == series.c.id)
-        .where(series.c.study_key == row.study_key, instance.c.state == "current")
-        .distinct()
-    )
-    codes = connection.execute(shown).all()
-    connection.execute(
-        update(study)
-        .where(study.c.id == row.study_key)
-        .values(
-            n_instances=study.c.n_instances + change,
-            n_series=study.c.n_series + appears,
-            modalities=joined("\\", (code.modality for code in codes)),
-            sop_classes=joined("\\", (code.sop_class_uid for code in codes)),
-        )
-    )
-
-
-def _forget_derived(connection: Connection, row: RowMapping) -> None:
-    """Drop what was derived from a content that is no longer (or only now) current."""
-    connection.execute(delete(series_derived).where(series_derived.c.series_key == row["series_key"]))

@@ -247,11 +247,15 @@ class Derive:
                 _log.info("series %d has no image that can be shown", series_key)
             except ConflictError:
                 digest = representative.digest  # made before, by another version of a codec
-        self._database.transact(
-            lambda connection: _set_derived(
-                connection, series_key, thumbnail_revision=revision, thumbnail_digest=digest
-            )
-        )
+
+        def set_thumbnail(connection: Connection) -> None:
+            # Whoever takes an instance out of sight holds its series: either it is gone here, or forgotten there.
+            connection.execute(select(series.c.id).where(series.c.id == series_key).with_for_update())
+            if representative is not None and not _is_current(connection, representative.id):
+                return
+            _set_derived(connection, series_key, thumbnail_revision=revision, thumbnail_digest=digest)
+
+        self._database.transact(set_thumbnail)
 
     def representative(self, series_key: int) -> StoredInstance | None:
         """Return the instance of a series in the middle of those with pixels, None where none has."""
@@ -292,6 +296,11 @@ def frame_ranges(stored: StoredInstance, index: int) -> Iterable[tuple[int, int]
     if not stored.frames.ranges:
         raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
     return stored.frames.frame(index)
+
+
+def _is_current(connection: Connection, instance_id: int) -> bool:
+    state = select(instance.c.state).where(instance.c.id == instance_id)
+    return connection.execute(state).scalar_one_or_none() == "current"
 
 
 def _set_derived(connection: Connection, series_key: int, **values: int | str | None) -> None:

@@ -25,6 +25,7 @@ from pacs_gateway.cli import (
     serve,
     storage,
     token,
+    trash,
     user,
 )
 from pacs_gateway.config import load_settings
@@ -77,6 +78,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(conflicts.app, name="conflicts")
+app.add_typer(trash.app, name="trash")
 app.add_typer(storage.app, name="storage")
 app.add_typer(config.app, name="config")
 

@@ -4,6 +4,7 @@ Everything here runs in the caller's transaction. Rows that several writers may 
 ``ON CONFLICT DO NOTHING`` and read again; counts change by differences, never by counting.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, bindparam, select, update
 
 from pacs_gateway.database.schema.archive import instance
+from pacs_gateway.database.schema.removal import removal, removed_instance
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.index import frame_blob
 from pacs_gateway.index.arrival import Arrival, column_value, columns_of
@@ -58,6 +60,7 @@ _PLACES = select(
     instance.c.spool_entry,
     instance.c.spool_node,
     instance.c.archived_at,
+    instance.c.state,
 ).where(instance.c.sop_uid.in_(bindparam("uids", expanding=True)))
 
 
@@ -142,6 +145,13 @@ def _settle_places(connection: Connection, arrivals: Sequence[Arrival], outcomes
         return ()
     rows = connection.execute(_PLACES, {"uids": list({a.record.sop_instance_uid for a in unsure})})
     places = {(row.sop_uid, row.digest): row for row in rows}
+    removed = (
+        place.id
+        for arrival in unsure
+        if (place := places.get((arrival.record.sop_instance_uid, arrival.record.digest))) is not None
+        and place.state == "removed"
+    )
+    _count_sent_again(connection, Counter(removed))
     entries, named = {arrival.entry for arrival in unsure}, {row.spool_entry for row in places.values()}
     for arrival in unsure:
         # Several arrivals of one content: the first is placed, the others are as superfluous as any duplicate.
@@ -154,6 +164,20 @@ def _settle_places(connection: Connection, arrivals: Sequence[Arrival], outcomes
             if arrival.archived_at is None:
                 named.add(arrival.entry)
     return tuple(sorted(entries - named))
+
+
+def _count_sent_again(connection: Connection, removed: Counter[int]) -> None:
+    """Note that removed instances have been sent again: they stay removed, and whoever removed them may ask why."""
+    if not removed:
+        return
+    mine = (removed_instance.c.instance_key.in_(removed), removal.c.restored_at.is_(None))
+    pairs = select(removal.c.id, removed_instance.c.instance_key).join_from(removal, removed_instance).where(*mine)
+    n_sent_again: Counter[int] = Counter()
+    for removal_id, instance_id in connection.execute(pairs):
+        n_sent_again[removal_id] += removed[instance_id]
+    for removal_id, n in sorted(n_sent_again.items()):
+        counted = update(removal).where(removal.c.id == removal_id)
+        connection.execute(counted.values(n_sent_again=removal.c.n_sent_again + n))
 
 
 def _place(connection: Connection, instance_id: int, arrival: Arrival) -> bool:

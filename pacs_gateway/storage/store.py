@@ -20,6 +20,8 @@ INSTANCE_PREFIX = "instances/"
 """Every received object is under this prefix: what a rebuild of the index lists."""
 DERIVED_PREFIX = "derived/"
 """What can be made again from instances: thumbnails, metadata, inflated companions."""
+REMOVAL_PREFIX = "removals/"
+"""Who has taken what out of sight, and who has restored it: what a rebuild needs beside the instances."""
 
 CHUNK_SIZE = 1 << 20
 """Bytes per read where an object is walked through: large enough for a disk, small beside 2 GiB objects."""
@@ -87,6 +89,11 @@ def derived_key(digest: str, name: str) -> str:
     if "/" in check_key(name):
         raise IntegrityError("not a name of a derived object")
     return check_key(f"{derived_prefix(digest)}{name}")
+
+
+def removal_key(token: str, name: str) -> str:
+    """Return the key of what is told of the removal `token`."""
+    return check_key(f"{REMOVAL_PREFIX}{token}/{name}")
 
 
 def derived_prefix(digest: str) -> str:

@@ -119,7 +119,7 @@ instance = Table(
     Column("sop_class_uid", Text, nullable=False),
     Column("transfer_syntax_uid", Text, nullable=False),
     Column("digest", Text, nullable=False),
-    # current | pending (another content under this UID, not compared yet) | equivalent | conflict
+    # current | pending (another content under this UID, not compared yet) | equivalent | conflict | settled | removed
     Column("state", Text, nullable=False),
     Column("instance_number", Integer),
     Column("rows", Integer),
