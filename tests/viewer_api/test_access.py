@@ -24,6 +24,7 @@ UNUSUAL = {
 }
 FACTS = {
     "study": uid(1), "series": uid(1, 1), "instance": uid(1, 1, 1), "frames": "1", "frame": "1", "path": "00420011",
+    "code": "113001%5EDCM",
 }  # fmt: skip
 
 

@@ -220,7 +220,7 @@ def test_the_bytes_stay_and_are_shipped(gateway: Gateway) -> None:
     assert ship_all(gateway) == 1
     restore(gateway)
     (stored,) = gateway.archive.retrieve.instances(ALL, study_uid=uid(1))
-    assert dcmread(BytesIO(b"".join(gateway.archive.retrieve.part10(stored)))).PixelData == sent.PixelData
+    assert dcmread(BytesIO(b"".join(gateway.archive.conflicts.part10(stored.id)))).PixelData == sent.PixelData
 
 
 def test_the_same_sent_again_stays_removed_and_is_counted(gateway: Gateway) -> None:
@@ -371,7 +371,7 @@ def test_counts_are_right_and_nothing_is_lost_whatever_happens_at_once(gateway: 
     disputed = {version.sop_uid for version in gateway.archive.conflicts.list(limit=1000)}
     assert len(set(shown(gateway)) | disputed) == N_EACH * N_SENDERS
     for stored in gateway.archive.retrieve.instances(ALL, study_uid=uid(1)):
-        assert b"".join(gateway.archive.retrieve.part10(stored))
+        assert b"".join(gateway.archive.conflicts.part10(stored.id))
 
 
 def test_one_of_those_who_remove_the_same_does(gateway: Gateway) -> None:
