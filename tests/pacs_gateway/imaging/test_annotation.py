@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,9 +63,22 @@ def test_pictures_of_any_size_and_colour_are_written_on(shape: tuple[int, ...]) 
     assert annotated(image, _header(), list(Annotation), index=0).shape == shape
 
 
-def test_letters_that_the_font_lacks_lose_their_marks() -> None:
-    assert plain("Nguyễn Thị Đức") == "Nguyen Thi Duc"
+def test_every_letter_of_vietnamese_is_drawn() -> None:
+    vowels = "aăâeêioôơuưy"
+    letters = [
+        unicodedata.normalize("NFC", vowel + tone)
+        for vowel in vowels
+        for tone in ("", *"\u0300\u0301\u0303\u0309\u0323")
+    ]
+    alphabet = "".join(["đ", *letters])
+    assert plain(alphabet + alphabet.upper()) == alphabet + alphabet.upper()
+    # An accent of its own is put onto its letter.
+    assert plain(unicodedata.normalize("NFD", "Nguyễn Thị Đức")) == "Nguyễn Thị Đức"
+
+
+def test_letters_that_the_font_lacks_are_spelt_otherwise() -> None:
     assert plain("王\x1b[0m") == "? [0m"
+    assert plain("Ｂ") == "B"
 
 
 @settings(deadline=None, max_examples=30)
