@@ -44,6 +44,7 @@ class Rule(Enum):
 RULES: Mapping[tuple[str, str], Rule] = MappingProxyType(
     {
         ("get", "operations"): Rule.PUBLIC,
+        ("get", "Capabilities"): Rule.PUBLIC,
         ("get", "QIDO-RS"): Rule.SEARCH,
         ("get", "WADO-RS"): Rule.READ,
         ("get", "WADO-RS rendered"): Rule.READ,
