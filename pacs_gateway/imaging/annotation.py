@@ -66,7 +66,7 @@ def _technique(header: Dataset, index: int) -> list[str]:
     if n_frames not in ("", "1"):
         place.append(f"Frame {index + 1}/{n_frames}")
     facts = (("T", "SliceThickness", "mm"), ("L", "SliceLocation", "mm"), ("", "KVP", "kV"), ("", "Exposure", "mAs"))
-    measures = [f"{name} {said(keyword)} {unit}".strip() for name, keyword, unit in facts if said(keyword)]
+    measures = [f"{name} {_short(said(keyword))} {unit}".strip() for name, keyword, unit in facts if said(keyword)]
     return [
         " ".join(part for part in (_date(said("StudyDate")), said("Modality")) if part),
         said("SeriesDescription") or said("ProtocolName"),
@@ -75,6 +75,14 @@ def _technique(header: Dataset, index: int) -> list[str]:
         # PS3.3 C.7.6.1.1.5: whoever looks at a picture that has lost detail is to know it
         "Lossy compressed" if elements.text(header, "LossyImageCompression") == "01" else "",
     ]
+
+
+def _short(text: str) -> str:
+    """Return a number without the digits that nobody reads; anything else as it is."""
+    try:
+        return f"{float(text):.5g}"
+    except ValueError:
+        return text
 
 
 def _date(text: str) -> str:
