@@ -17,7 +17,7 @@ from pacs_gateway.imaging.window import Values, VoiFunction, Window
 
 # In the order of PS3.3 10.7: what is meant for display first
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-_MAX_ASPECT = 100.0
+MAX_ASPECT = 100.0
 # PS3.3 C.8.13.3.1 and its like: the functional groups in which enhanced objects say Pixel Presentation of a frame
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 
@@ -58,7 +58,7 @@ def pixel_aspect(header: Dataset, *, index: int) -> float:
         found = elements.numbers(source, keyword)
         if len(found) == 2 and min(found) > 0:
             aspect = found[0] / found[1]
-            return aspect if 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT else 1.0
+            return aspect if 1 / MAX_ASPECT <= aspect <= MAX_ASPECT else 1.0
     return 1.0
 
 

@@ -98,12 +98,14 @@ def text(header: Dataset, keyword: Key) -> str:
 
 
 def free_text(header: Dataset, keyword: Key, charset: CharacterSet) -> str:
-    """Return what people wrote into the element `keyword`, cleaned, without a border between values."""
+    """Return what people wrote into the element `keyword`, each of its lines cleaned."""
     with malformed(keyword):
         element = _stored(header, keyword)
         if element is None or element.value is None:
             return ""
-        return charset.decode(element.value) if isinstance(element.value, bytes) else clean(str(element.value))
+        value = element.value
+        written = charset.read(value) if isinstance(value, bytes) else str(value)
+        return "\n".join(clean(line) for line in written.splitlines())
 
 
 def declared_charset(header: Dataset) -> CharacterSet:

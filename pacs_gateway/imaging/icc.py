@@ -5,7 +5,7 @@ else's has to be shipped.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from types import MappingProxyType
@@ -95,6 +95,21 @@ def converted(image: NDArray[np.uint8], profile: bytes | None, space: IccProfile
         raise InvalidInstanceError(f"an ICC profile cannot be used ({type(error).__name__})") from None
     assert shown is not None  # it is only where the image is changed in place
     return np.asarray(shown)
+
+
+def lab_colour(encoded: Sequence[float]) -> tuple[int, int, int]:
+    """Return the sRGB levels of a colour in PCS-Values, CIELab in 16 bits each (PS3.3 C.10.7.1.1)."""
+    lightness, a, b = encoded[0] / 0xFFFF * 100, encoded[1] / 0xFFFF * 255 - 128, encoded[2] / 0xFFFF * 255 - 128
+    y = (lightness + 16) / 116
+    shares = np.array([y + a / 500, y, y - b / 200])
+    # CIE 15: the cube, and below 6/29 the straight line that continues it
+    xyz = np.where(shares > 6 / 29, shares**3, (shares - 4 / 29) * 3 * (6 / 29) ** 2) * _D50
+    _, white, primaries, tone = _SPACES[IccProfile.SRGB]
+    linear = np.clip(np.linalg.solve(_adaptation(white) @ _unadapted(white, primaries), xyz), 0, 1)
+    g, scale, offset, slope, border = tone
+    shades = np.where(linear < slope * border, linear / slope, (linear ** (1 / g) - offset) / scale)
+    red, green, blue = (int(level) for level in np.rint(np.clip(shades, 0, 1) * 255))
+    return red, green, blue
 
 
 @cache

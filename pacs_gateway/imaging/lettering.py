@@ -16,9 +16,11 @@ from pacs_gateway.domain.names import to_ascii
 _FONT = myfont("notos")
 _LOOKED_AT = 24
 _NOBODYS_LETTER = "\uffff"
+Ink = str | int | tuple[int, int, int]
 MIN_SIZE, MAX_SIZE = 8, 200
 MAX_LETTERS = 256
 """Longest line that is drawn; what is behind is cut off."""
+MAX_LINES = 64
 
 
 @lru_cache(maxsize=16)
@@ -43,25 +45,27 @@ def _drawable(letter: str) -> str:
     return to_ascii(letter) if drawn == missing else letter
 
 
-def write(canvas: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, *, anchor: str = "la") -> None:
-    """Draw lines of text in white with a dark border, so that they are read on any picture.
+def write(
+    canvas: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    size: int,
+    *,
+    anchor: str = "la",
+    fill: Ink = "white",
+) -> None:
+    """Draw lines of text with a dark border, so that they are read on any picture.
 
     Parameters
     ----------
     at
         x and y of the point that `anchor` names.
     anchor
-        As Pillow names them: ``la`` upper left, ``ra`` upper right, ``mm`` middle.
+        As Pillow names them: ``la`` upper left, ``ra`` upper right, ``ma`` upper middle.
     """
-    lines = "\n".join(plain(line) for line in text.split("\n"))
+    lines = "\n".join(plain(line) for line in text.splitlines()[:MAX_LINES])
     align = {"l": "left", "m": "center", "r": "right"}[anchor[0]]
+    border = max(size // 12, 1)
     canvas.multiline_text(
-        at,
-        lines,
-        fill="white",
-        font=font(size),
-        anchor=anchor,
-        align=align,
-        stroke_width=max(size // 12, 1),
-        stroke_fill="black",
+        at, lines, fill=fill, font=font(size), anchor=anchor, align=align, stroke_width=border, stroke_fill="black"
     )

@@ -90,8 +90,8 @@ def has_embedded(header: Dataset) -> bool:
     return any(_embedded_bit(header, group) is not None for group in GROUPS)
 
 
-def drawn(image: Image, mask: Mask | None, level: int = WHITE) -> Image:
-    """Return `image` with the pixels under `mask` in one level."""
+def drawn(image: Image, mask: Mask | None, level: int | tuple[int, int, int] = WHITE) -> Image:
+    """Return `image` with the pixels under `mask` in one level, or in one colour."""
     if mask is None:
         return image
     over = image.copy()
