@@ -37,6 +37,7 @@ from pacs_gateway.errors import (
 )
 from pacs_gateway.guard import Guard
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
+from pacs_gateway.imaging.transcode import encode_header
 from pacs_gateway.imaging.view import View
 from pacs_gateway.index.upsert import insert
 from pacs_gateway.storage.store import ObjectStore, derived_key
@@ -135,8 +136,11 @@ class Derive:
         except (NotFoundError, UnavailableError):
             return self._make_thumbnail(stored)
 
-    def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
+    def picture(
+        self, stored: StoredInstance, indices: Sequence[int], view: View, state: StoredInstance | None = None
+    ) -> bytes:
         """Return frames (0-based) of an image as a file; errors as ``Guard.draw``, and those of `frame_ranges`."""
+        encoded_state = self._encoded_state(state) if state else b""
         stored = self._holdings.plain(stored)
         wanted = [tuple(frame_ranges(stored, index)) for index in indices]
         if len(indices) > 1 and sum(length for ranges in wanted for _, length in ranges) > _MAX_CLIP_BYTES:
@@ -144,7 +148,12 @@ class Derive:
         with self._holdings.open(stored) as reader:
             header = read_encoded_header(reader, stored)
             frames = [b"".join(reader.read(offset, length) for offset, length in ranges) for ranges in wanted]
-        return self._guard.draw(header, stored.transfer_syntax_uid, frames, indices, view)
+        return self._guard.draw(header, stored.transfer_syntax_uid, frames, indices, view, encoded_state)
+
+    def _encoded_state(self, stored: StoredInstance) -> bytes:
+        """Return a presentation state in explicit VR little endian."""
+        with self._holdings.open(self._holdings.plain(stored)) as reader:
+            return encode_header(read_header(as_file(reader)))
 
     def kept_thumbnail(self, digest: str) -> bytes | None:
         """Return the thumbnail of the instance with that digest, None where it cannot be read."""

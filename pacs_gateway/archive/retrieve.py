@@ -176,8 +176,10 @@ class Retrieve:
         with self._holdings.open(stored) as reader:
             return find_video(reader, stored)
 
-    def picture(self, stored: StoredInstance, indices: Sequence[int], view: View) -> bytes:
-        """Return frames (0-based) of an image as a file.
+    def picture(
+        self, stored: StoredInstance, indices: Sequence[int], view: View, state: StoredInstance | None = None
+    ) -> bytes:
+        """Return frames (0-based) of an image as a file, as they are or as the presentation state `state` has them.
 
         Raises
         ------
@@ -192,7 +194,7 @@ class Retrieve:
         CapacityError
             Too many images are being worked on.
         """
-        return self._derive.picture(stored, indices, view)
+        return self._derive.picture(stored, indices, view, state)
 
     def metadata(
         self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None

@@ -24,11 +24,17 @@ class Guard:
         self._pool = pool
 
     def draw(
-        self, header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indices: Sequence[int], view: View
+        self,
+        header: bytes,
+        transfer_syntax_uid: str,
+        frames: Sequence[bytes],
+        indices: Sequence[int],
+        view: View,
+        state: bytes = b"",
     ) -> bytes:
         """Return frames of an image as a file; see ``imaging.picture.draw``."""
         parameters = {"transfer_syntax_uid": transfer_syntax_uid, "indices": list(indices)}
-        (file,) = self._pool.call("draw", parameters, [view.to_json(), header, *frames])
+        (file,) = self._pool.call("draw", parameters, [view.to_json(), state, header, *frames])
         return file
 
     def decode_frame(self, data: bytes, description: PixelDescription, *, index: int = 0) -> Frame:

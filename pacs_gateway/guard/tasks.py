@@ -62,8 +62,9 @@ def _rehearse() -> None:
 
 
 def _draw(parameters: Json, blobs: list[bytes]) -> Sequence[Blob]:
-    view, header, *frames = blobs
-    return [draw(header, parameters["transfer_syntax_uid"], frames, parameters["indices"], View.from_json(view))]
+    view, state, header, *frames = blobs
+    syntax, indices = parameters["transfer_syntax_uid"], parameters["indices"]
+    return [draw(header, syntax, frames, indices, View.from_json(view), state)]
 
 
 def _decode_frame(parameters: Json, blobs: list[bytes]) -> Sequence[Blob]:

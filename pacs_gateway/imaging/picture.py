@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from pacs_gateway.errors import InputError, UnsupportedSyntaxError
 from pacs_gateway.imaging import elements
@@ -16,6 +18,7 @@ from pacs_gateway.imaging.header import parse_header
 from pacs_gateway.imaging.icc import profiled
 from pacs_gateway.imaging.overlay import drawn, has_embedded, overlay_mask
 from pacs_gateway.imaging.pixels import PixelDescription, describe_pixels
+from pacs_gateway.imaging.softcopy.present import present
 from pacs_gateway.imaging.view import Annotation, MediaType, Region, View
 
 MAX_PIXELS = 2**26
@@ -27,7 +30,14 @@ _FRAME_TIME_MS = 100.0
 _FRAME_TIMES_MS = (20.0, 10_000.0)
 
 
-def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indices: Sequence[int], view: View) -> bytes:
+def draw(
+    header: bytes,
+    transfer_syntax_uid: str,
+    frames: Sequence[bytes],
+    indices: Sequence[int],
+    view: View,
+    state: bytes = b"",
+) -> bytes:
     """Return frames of an image as a file: the first one, as GIF all of them one after the other.
 
     Parameters
@@ -38,29 +48,46 @@ def draw(header: bytes, transfer_syntax_uid: str, frames: Sequence[bytes], indic
         The stored bytes of each frame, as ``decode_frame`` takes them.
     indices
         The number (0-based) of each frame.
+    state
+        A presentation state to show it by, in explicit VR little endian; it replaces the window of the view.
 
     Raises
     ------
     InputError
         The view asks for a part that is not there.
     InvalidInstanceError
-        The header or a frame is malformed.
+        The header, the state or a frame is malformed.
     UnsupportedSyntaxError
         Pixels of this kind or in this transfer syntax cannot be shown, or not in this form.
     """
     parsed, vr = parse_header(header, transfer_syntax_uid)
     description = describe_pixels(parsed, transfer_syntax_uid, vr=vr)
+    source = _Source(description, parsed, parse_header(state, ExplicitVRLittleEndian)[0] if state else None)
+    shown = (
+        profiled(_shown(source, data, index, view), source.coloured_by, view.icc_profile)
+        for data, index in zip(frames, indices, strict=True)
+    )
     if view.media_type is MediaType.GIF:
         _check_clip(description, len(frames), view)
-        shown = (
-            profiled(_shown(data, description, parsed, index, view), parsed, view.icc_profile)[0]
-            for data, index in zip(frames, indices, strict=True)
-        )
-        return encode_gif(shown, frame_ms=frame_time_ms(parsed))
-    image, profile = profiled(_shown(frames[0], description, parsed, indices[0], view), parsed, view.icc_profile)
+        return encode_gif((image for image, _ in shown), frame_ms=frame_time_ms(parsed))
+    image, profile = next(shown)
     if view.media_type is MediaType.PNG:
         return encode_png(image, profile=profile)
     return encode_jpeg(image, quality=view.quality, profile=profile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a picture is made of, beside its pixels."""
+
+    description: PixelDescription
+    header: Dataset
+    state: Dataset | None
+
+    @property
+    def coloured_by(self) -> Dataset:
+        """The header that says what the picture's colours mean: a state has a profile of its own (PS3.4 N.2.4)."""
+        return self.header if self.state is None or "ICCProfile" not in self.state else self.state
 
 
 def _check_clip(description: PixelDescription, n_frames: int, view: View) -> None:
@@ -72,15 +99,28 @@ def _check_clip(description: PixelDescription, n_frames: int, view: View) -> Non
         )
 
 
-def _shown(data: bytes, description: PixelDescription, header: Dataset, index: int, view: View) -> Image:
+def _shown(source: _Source, data: bytes, index: int, view: View) -> Image:
     """Return one frame as it is to be looked at."""
-    image = render(decode_frame(data, description, index=index), header, index=index, window=view.window)
-    if Annotation.TECHNIQUE in view.annotations:
-        cells = decode_cells(data, description, index=index) if has_embedded(header) else None
-        image = drawn(image, overlay_mask(header, image.shape, index=index, cells=cells))
+    header, state = source.header, source.state
+    frame = decode_frame(data, source.description, index=index)
+    has_overlays = state is not None or Annotation.TECHNIQUE in view.annotations
+    cells = None
+    if has_overlays and has_embedded(header):
+        cells = decode_cells(data, source.description, index=index)
+    if state is not None:
+        viewport = None if view.region else view.viewport
+        image, aspect = present(frame, header, state, index=index, viewport=viewport, cells=cells), 1.0
+    else:
+        image, aspect = render(frame, header, index=index, window=view.window), pixel_aspect(header, index=index)
+        if has_overlays:
+            image = drawn(image, overlay_mask(header, image.shape, index=index, cells=cells))
     if view.region:
         image = _cut(image, view.region)
-    aspect = pixel_aspect(header, index=index)
+    return annotated(_sized(image, aspect, view), header, view.annotations, index=index)
+
+
+def _sized(image: Image, aspect: float, view: View) -> Image:
+    """Return an image with square pixels, in the size that the view asks for."""
     rows, columns = image.shape[:2]
     # Pixels become square by more of them, not by fewer: nothing is lost.
     width, height = round(columns * max(1 / aspect, 1)), round(rows * max(aspect, 1))
@@ -89,8 +129,7 @@ def _shown(data: bytes, description: PixelDescription, header: Dataset, index: i
     if view.viewport:
         room = view.viewport
         width, height = room if view.may_enlarge else (min(width, room[0]), min(height, room[1]))
-    image = fit(image, max_width=width, max_height=height, aspect=aspect)
-    return annotated(image, header, view.annotations, index=index)
+    return fit(image, max_width=width, max_height=height, aspect=aspect)
 
 
 def frame_time_ms(header: Dataset) -> float:

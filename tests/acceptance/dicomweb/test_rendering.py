@@ -29,7 +29,6 @@ NOT_SHOWN: Mapping[str, str] = MappingProxyType(
         "test_files/JPEG2000-embedded-sequence-delimiter.dcm": "the code stream's size is damaged",
         "test_files/MR_truncated.dcm": "refused when it is stored: its pixel data is cut short",
         "test_files/badVR.dcm": "NumberOfFrames is '1A'",
-        "test_files/image_dfl.dcm": "frames of a deflated data set are not found yet",
         "test_files/meta_missing_tsyntax.dcm": "a snippet without an image",
         "test_files/nested_priv_SQ.dcm": "a snippet without an image",
     }

@@ -14,6 +14,7 @@ from pacs_gateway.imaging.icc import space_profile
 from pacs_gateway.imaging.overlay import overlay_mask
 from pacs_gateway.imaging.picture import draw, frame_time_ms
 from pacs_gateway.imaging.thumbnail import THUMBNAIL, middle_frame
+from pacs_gateway.imaging.transcode import encode_header
 from pacs_gateway.imaging.view import Annotation, IccProfile, MediaType, Region, View
 from pacs_gateway.imaging.window import VoiFunction, Window
 from tests.pacs_gateway.imaging.samples import (
@@ -27,6 +28,7 @@ from tests.pacs_gateway.imaging.samples import (
     load,
     named,
 )
+from tests.pacs_gateway.imaging.softcopy.states import image_header, state
 
 AS_THEY_ARE = Window(127.5, 255, VoiFunction.LINEAR_EXACT)
 PNG = View(media_type=MediaType.PNG, window=AS_THEY_ARE)
@@ -207,3 +209,13 @@ def test_colours_come_with_their_profile() -> None:
         assert picture_of(colour_header(ICCProfile=own), [frame], view).info["icc_profile"] == own
         without = replace(view, icc_profile=IccProfile.NO)
         assert "icc_profile" not in picture_of(colour_header(ICCProfile=own), [frame], without).info
+
+
+def test_a_picture_is_shown_by_its_presentation_state() -> None:
+    header, frame = image_header(48, 64, WindowCenter="1", WindowWidth="1"), np.arange(48 * 64, dtype="<u2")
+    turned = state(ImageRotation=90, ImageHorizontalFlip="N")
+    view = View(media_type=MediaType.PNG, viewport=(24, 32))
+    data = draw(encoded(header, LITTLE), LITTLE, [frame.tobytes()], [0], view, encode_header(turned))
+    shown = np.asarray(Image.open(BytesIO(data)), float)
+    assert shown.shape == (32, 24)
+    np.testing.assert_allclose(shown, np.rot90(frame.reshape(48, 64)[::2, ::2], -1) / 4095 * 255, atol=3)

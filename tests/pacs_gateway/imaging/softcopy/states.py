@@ -50,7 +50,7 @@ def image_reference(sop_uid: str = SOP_UID, *frames: int) -> Dataset:
     return named
 
 
-def state(rows: int = 48, columns: int = 64, **changes: object) -> Dataset:
+def state(rows: int = 48, columns: int = 64, /, **changes: object) -> Dataset:
     """A grey presentation state for `image_header`, with everything that is mandatory; None removes an element."""
     series = item(SeriesInstanceUID="1.2.3.4.5", ReferencedImageSequence=[image_reference()])
     area = item(

@@ -35,8 +35,12 @@ def _group(*objects: Dataset, layer: str = "L", **changes: object) -> Dataset:
     return group
 
 
-def _drawn(*groups: Dataset, target: Target = _TARGET, **changes: object) -> NDArray[np.uint8]:
+def _drawn(*groups: Dataset, **changes: object) -> NDArray[np.uint8]:
     """What is drawn on black."""
+    return _drawn_over(_TARGET, *groups, **changes)
+
+
+def _drawn_over(target: Target, *groups: Dataset, **changes: object) -> NDArray[np.uint8]:
     wanted = as_received(state(_ROWS, _COLUMNS, GraphicAnnotationSequence=list(groups), **changes))
     placed = layout(wanted, _HEADER, target, None)
     return annotate(placed.laid_out(np.zeros((_ROWS, _COLUMNS), np.uint8)), wanted, target, placed)
@@ -128,7 +132,7 @@ def test_annotations_are_for_the_frames_they_name() -> None:
     second = _group(line, ReferencedImageSequence=[image_reference(SOP_UID, 2)])
     other = _group(line, ReferencedImageSequence=[image_reference("9.9")])
     assert not _drawn(second, other).any()
-    assert _drawn(second, other, target=Target(SOP_UID, 1)).any()
+    assert _drawn_over(Target(SOP_UID, 1), second, other).any()
 
 
 @pytest.mark.parametrize(
