@@ -25,8 +25,8 @@ def _lut(entries: NDArray[np.number], first: int = 0, **elements: object) -> Dat
 
 
 _WINDOW = item(WindowCenter="1000", WindowWidth="2000")
-_HU = {"RescaleSlope": "2", "RescaleIntercept": "-1024", "RescaleType": "HU"}
-_GREY_STATES = {
+_HU: dict[str, object] = {"RescaleSlope": "2", "RescaleIntercept": "-1024", "RescaleType": "HU"}
+_GREY_STATES: dict[str, dict[str, object]] = {
     "nothing": {},
     "rescale": _HU,
     "inverse": {"PresentationLUTShape": "INVERSE"},
@@ -40,12 +40,12 @@ _GREY_STATES = {
         "SoftcopyVOILUTSequence": [_WINDOW],
     },
 }
-_TURNS = {
+_TURNS: dict[str, dict[str, object]] = {
     f"{turn} {flip}": {"ImageRotation": turn, "ImageHorizontalFlip": flip}
     for turn in (0, 90, 180, 270)
     for flip in "NY"
 }
-_STATES: dict[str, dict[str, object]] = {**_GREY_STATES, **_TURNS}
+_STATES = _GREY_STATES | _TURNS
 
 
 @pytest.mark.peer("dcmtk")
