@@ -16,7 +16,7 @@ from viewer_api.boundary import Boundary, Metrics
 from viewer_api.config import WebConfig
 from viewer_api.description import capabilities, page
 from viewer_api.description.openapi import DescribedApplication, operation_id
-from viewer_api.dicomweb import metadata, remove, rendered, retrieve, search, store, thumbnail, wado_uri
+from viewer_api.dicomweb import bulkdata, metadata, remove, rendered, retrieve, search, store, thumbnail, wado_uri
 from viewer_api.errors import problem, problem_of
 from viewer_api.forwarded import Forwarded
 from viewer_api.head import Head
@@ -36,6 +36,7 @@ def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
         search,
         metadata,
         retrieve,
+        bulkdata,
         rendered,
         thumbnail,
         wado_uri,

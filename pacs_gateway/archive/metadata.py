@@ -21,11 +21,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
 from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.domain.part10 import decode_head
-from pacs_gateway.errors import InvalidInstanceError, NotFoundError
+from pacs_gateway.errors import InvalidInstanceError
 from pacs_gateway.imaging.elements import READ_ERRORS
 
 # Elements beyond this length are not even read for the metadata.
-_DEFER_BYTES = 64 * 1024
+DEFER_BYTES = 64 * 1024
 # Enough for the head the gateway writes; a longer one is left to pydicom, as is what is deflated or has no head.
 _HEAD_BYTES = 4096
 _NOT_READ_PLAINLY = frozenset({"", DeflatedExplicitVRLittleEndian})
@@ -71,13 +71,13 @@ def _read_deferring(file: BinaryIO) -> Dataset:
     syntax, position = _head(file)
     if syntax in _NOT_READ_PLAINLY:
         file.seek(0)
-        whole = dcmread(file, stop_before_pixels=True, force=True, defer_size=_DEFER_BYTES)
+        whole = dcmread(file, stop_before_pixels=True, force=True, defer_size=DEFER_BYTES)
         # The elements of a deflated data set are found in its inflated copy.
         return _with_sequences(whole, whole.buffer or file)
     # Straight to the data set: pydicom spends as long on the head of a file as on sixty elements.
     file.seek(position)
     is_implicit, is_little_endian = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
-    header = read_dataset(file, is_implicit, is_little_endian, stop_when=_at_pixel_data, defer_size=_DEFER_BYTES)
+    header = read_dataset(file, is_implicit, is_little_endian, stop_when=_at_pixel_data, defer_size=DEFER_BYTES)
     return _with_sequences(header, file)
 
 
@@ -140,25 +140,3 @@ def _dumped(body: JsonObject, transfer_syntax_uid: str) -> bytes:
     body[CHARACTER_SET] = UTF_8
     body[_AVAILABLE_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [transfer_syntax_uid]}
     return orjson.dumps(dict(sorted(body.items())))
-
-
-def bulk_value(header: Dataset, path: str) -> tuple[bytes, str]:
-    """Return the value and VR of the binary element at `path` (``TAG``, or ``TAG/item/TAG`` inside sequences).
-
-    Raises
-    ------
-    NotFoundError
-        There is no such element, or it is not binary.
-    """
-    *outer, last = path.split("/")
-    dataset = header
-    try:
-        for tag, item in zip(outer[::2], outer[1::2], strict=True):
-            dataset = dataset[int(tag, 16)].value[int(item)]
-        element = dataset[int(last, 16)]
-        value = element.value
-    except READ_ERRORS as error:
-        raise NotFoundError("no such bulk data") from error
-    if isinstance(value, bytes):
-        return value, str(element.VR)
-    raise NotFoundError("no such bulk data")

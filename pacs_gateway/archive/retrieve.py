@@ -4,7 +4,7 @@ Everything asks for a scope: what belongs to a facility the caller may not see d
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, FromClause, Row, Select, false, fu
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
-from pacs_gateway.archive.metadata import bulk_value, read_elements, read_header
+from pacs_gateway.archive.metadata import read_elements, read_header
 from pacs_gateway.archive.metadata_blob import MetadataBlob, compress
 from pacs_gateway.archive.stored import (
     COLUMNS,
@@ -32,6 +32,7 @@ from pacs_gateway.domain.part10 import FileMeta, encode_head
 from pacs_gateway.errors import CapacityError, NotFoundError
 from pacs_gateway.guard import Guard
 from pacs_gateway.imaging.view import View
+from pacs_gateway.storage.store import ObjectReader
 
 _CHUNK_BYTES = 1 << 20
 _LAST_NUMBER = 2**31 - 1
@@ -108,6 +109,10 @@ class Retrieve:
         if limit is not None and len(found) > limit:
             raise CapacityError(f"more than {limit} instances: ask for less")
         return found
+
+    def opened(self, stored: StoredInstance) -> AbstractContextManager[ObjectReader]:
+        """Open the stored file for ranged reads; errors as ``Holdings.open``."""
+        return self._holdings.open(stored)
 
     def read(self, stored: StoredInstance, offset: int, length: int) -> bytes:
         """Return `length` bytes of the stored file from `offset`."""
@@ -211,16 +216,6 @@ class Retrieve:
             return (MetadataBlob.of(compress({sop_uid: self._instance_metadata(scope, stored)})),)
         rows = self._series(scope, study_uid, series_uid)
         return tuple(self._derive.metadata(row.id) for row in rows)
-
-    def bulk(self, stored: StoredInstance, tag_path: str) -> tuple[bytes, str]:
-        """Return the value and VR of a binary element outside the pixel data.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such element.
-        """
-        return bulk_value(self.header(stored), tag_path)
 
     def thumbnail(
         self, scope: Scope, *, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None

@@ -23,8 +23,8 @@ FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_PIXEL_DATA = 0x7FE00009
 PIXEL_ELEMENTS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA})
 
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # VRs with two reserved bytes and a 32-bit length in explicit VR (PS3.5 7.1.2)
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 # The others of PS3.5 Table 6.2-1: eight bytes of header, a 16-bit length.
@@ -116,10 +116,10 @@ def scan(source: Source, start: int, *, implicit: bool, big_endian: bool, wanted
     InvalidInstanceError
         An element does not fit into it, or what is there is not a data set.
     """
-    return _Walker(source, implicit=implicit, big_endian=big_endian).walk(start, wanted)
+    return Walker(source, implicit=implicit, big_endian=big_endian).walk(start, wanted)
 
 
-class _Walker:
+class Walker:
     """One pass over one source, always forwards; a window of it is in memory."""
 
     def __init__(self, source: Source, *, implicit: bool, big_endian: bool) -> None:
@@ -130,7 +130,8 @@ class _Walker:
         if isinstance(source, FileSource):
             self._open(source.beginning, 0)
         else:
-            self._open(source[:], 0)
+            # What lies in memory is looked at as a whole.
+            self._open(source if isinstance(source, bytes) else source[:_FAR_BYTES], 0)
 
     def _open(self, window: bytes, base: int) -> None:
         """Look at `window`, which lies at `base`."""
@@ -147,6 +148,7 @@ class _Walker:
         return position - self._base
 
     def walk(self, position: int, wanted: Collection[int]) -> Scan:
+        """Walk from `position` to the end of the source; see ``scan``."""
         found = Scan()
         if position >= self._end:
             raise InvalidInstanceError("the data set is empty")
@@ -173,13 +175,13 @@ class _Walker:
 
     def _walk_any(self, position: int, wanted: Collection[int], found: Scan) -> int:
         """Walk over one element of any kind; return the offset behind it."""
-        tag, vr, value, length = self._header(position, implicit=self._implicit)
+        tag, vr, value, length = self.header(position, implicit=self._implicit)
         is_pixels = tag in PIXEL_ELEMENTS
-        if is_pixels and length == _UNDEFINED:
+        if is_pixels and length == UNDEFINED:
             found.fragments, stop = self._fragments(value)
-        elif length == _UNDEFINED:
+        elif length == UNDEFINED:
             # An UN element of undefined length holds a sequence in implicit VR (PS3.5 6.2.2 note 2).
-            stop = self._within(tag, self._skip_items(value, implicit=self._implicit or vr == b"UN", depth=0))
+            stop = self._within(tag, self.skip_items(value, implicit=self._implicit or vr == b"UN", depth=0))
             if tag in wanted:
                 found.sequences[tag] = Element(vr, position, value, stop - value)
             return stop
@@ -215,7 +217,7 @@ class _Walker:
             position = stop
         return position
 
-    def _header(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
+    def header(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
         """Return (tag, VR, offset of the value, length) of the element at `position`."""
         if position + 8 > self._end:
             raise InvalidInstanceError("truncated: the data set ends inside an element")
@@ -237,28 +239,28 @@ class _Walker:
             raise InvalidInstanceError(f"not decodable: element {tag:08X} has no value representation")
         return tag, vr, position + 8, length
 
-    def _skip_items(self, position: int, *, implicit: bool, depth: int) -> int:
+    def skip_items(self, position: int, *, implicit: bool, depth: int) -> int:
         """Return the offset behind a sequence of undefined length whose items start at `position`."""
         if depth > _MAX_DEPTH:
             raise InvalidInstanceError("not decodable: sequences are nested too deeply")
         while True:
-            tag, _, value, length = self._header(position, implicit=implicit)
+            tag, _, value, length = self.header(position, implicit=implicit)
             if tag == _SEQUENCE_END:
                 return value
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise InvalidInstanceError("not decodable: a sequence holds something that is not an item")
-            position = self._skip_item(value, implicit, depth) if length == _UNDEFINED else value + length
+            position = self.skip_item(value, implicit, depth) if length == UNDEFINED else value + length
             if position > self._end:
                 raise InvalidInstanceError("truncated: an item runs past the end of the data set")
 
-    def _skip_item(self, position: int, implicit: bool, depth: int) -> int:
+    def skip_item(self, position: int, implicit: bool, depth: int) -> int:
         """Return the offset behind an item of undefined length whose elements start at `position`."""
         while True:
-            tag, vr, value, length = self._header(position, implicit=implicit)
-            if tag == _ITEM_END:
+            tag, vr, value, length = self.header(position, implicit=implicit)
+            if tag == ITEM_END:
                 return value
-            if length == _UNDEFINED:
-                position = self._skip_items(value, implicit=implicit or vr == b"UN", depth=depth + 1)
+            if length == UNDEFINED:
+                position = self.skip_items(value, implicit=implicit or vr == b"UN", depth=depth + 1)
             else:
                 position = value + length
             if position > self._end:
@@ -269,10 +271,10 @@ class _Walker:
         items: list[tuple[int, int]] = []
         n_items = 0
         while position < self._end:
-            tag, _, value, length = self._header(position, implicit=True)
+            tag, _, value, length = self.header(position, implicit=True)
             if tag == _SEQUENCE_END:
                 return _all_of(items, n_items), value
-            if tag != _ITEM or length == _UNDEFINED or value + length > self._end:
+            if tag != ITEM or length == UNDEFINED or value + length > self._end:
                 raise InvalidInstanceError("truncated: the pixel data ends inside a fragment")
             n_items += 1
             if n_items <= _MAX_FRAGMENTS:

@@ -152,7 +152,10 @@ RESOURCES: Mapping[tuple[str, str], Resource] = MappingProxyType(
         ("get", "{instance}"): _OBJECTS,
         ("get", "metadata"): Resource(DATA_SETS, successes=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), headers=(_ETAG,)),
         ("get", "{frames}"): Resource(_FRAMES),
-        ("get", "{path}"): Resource((OCTETS, MULTIPART)),
+        ("get", "{path}"): Resource(
+            (OCTETS, MULTIPART), (), (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED), (_ETAG,)
+        ),
+        ("get", "bulkdata"): Resource((MULTIPART,)),
         ("get", "rendered"): Resource((*_IMAGES, *_DOCUMENTS, MULTIPART), _VIEW, _SHOWN, (_ETAG,)),
         ("get", "thumbnail"): Resource(_IMAGES, _VIEW[:1], (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), (_ETAG,)),
         ("get", "wado"): Resource((DICOM, *_IMAGES, *_DOCUMENTS), _WADO, _SHOWN, (_ETAG,)),

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from starlette.responses import Response
 
+from pacs_gateway.archive import bulk
 from pacs_gateway.archive.stored import StoredInstance
 from pacs_gateway.archive.video import is_video
 from pacs_gateway.dicomweb.dicom_json import JsonObject
@@ -91,9 +92,11 @@ def document(visitor: Visitor, instance: StoredInstance, offer: Offer) -> Respon
 
 
 def _enclosed(visitor: Visitor, instance: StoredInstance, kind: _Kind) -> Response:
+    retrieve = visitor.gateway.archive.retrieve
+
     def content() -> bytes:
         try:
-            value, _ = visitor.gateway.archive.retrieve.bulk(instance, _DOCUMENT_TAG)
+            value = b"".join(bulk.read(retrieve, bulk.find(retrieve, instance, _DOCUMENT_TAG)))
         except NotFoundError as error:
             raise NotAcceptableError("the object encloses no document") from error
         if kind.magic is not None and not value.startswith(kind.magic):

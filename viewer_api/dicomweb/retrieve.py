@@ -1,4 +1,4 @@
-"""WADO-RS: studies, series, instances, frames and bulk data (PS3.18 10.4)."""
+"""WADO-RS: studies, series, instances and frames (PS3.18 10.4)."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,15 +23,12 @@ from viewer_api.dicomweb.egress import (
     offers,
     zip_offers,
 )
-from viewer_api.negotiation import AS_STORED, OCTETS, ZIP, Offer, choose
+from viewer_api.negotiation import AS_STORED, ZIP, Offer
 
 router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
 
-_BULK_OFFERS = (Offer(OCTETS), Offer(OCTETS, wrapped=True))
 _MAX_FRAMES = 10_000
 _FRAME = re.compile(r"[1-9][0-9]{0,8}")
-# Addresses of elements as the metadata spells them: tags, and items of sequences between them.
-TagPath = Annotated[str, Path(max_length=512, pattern=r"^[0-9A-Fa-f]{8}(/[0-9]{1,9}/[0-9A-Fa-f]{8})*$")]
 Dicomdir = Annotated[bool, Query(description="Whether a ZIP archive contains a DICOMDIR.")]
 FrameList = Annotated[str, Path(max_length=16_384)]
 
@@ -64,25 +61,16 @@ def frames_of_instance(visitor: Reader, study: Uid, series: Uid, instance: Uid, 
     possible = [offer for offer in frame_offers(found) if offer.wrapped or len(numbers) == 1]
     retrieve = visitor.gateway.archive.retrieve
     offer = choose_fitting(visitor.accepted, possible, retrieve, found)
-    reader = FrameReader(retrieve, found, offer.transfer_syntax)
-
-    def parts() -> Iterator[Part]:
-        for number in numbers:
-            data = reader.read(number - 1)
-            location = f"{location_of(visitor, found)}/frames/{number}"
-            yield Part(offer, location, Payload(iter((data,)), len(data)))
-
-    return multipart_related(parts()) if offer.wrapped else single(next(parts()))
+    parts = frame_parts(visitor, found, offer, numbers)
+    return multipart_related(parts) if offer.wrapped else single(next(parts))
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}", summary="Retrieve bulk data")
-def bulk_data(visitor: Reader, study: Uid, series: Uid, instance: Uid, path: TagPath) -> Response:
-    """Retrieve the value of one element, as metadata refers to it."""
-    found = only_instance(visitor, study, series, instance)
-    offer = choose(visitor.accepted, _BULK_OFFERS)
-    value, _ = visitor.gateway.archive.retrieve.bulk(found, path)
-    part = Part(offer, f"{location_of(visitor, found)}/bulkdata/{path}", Payload(iter((value,)), len(value)))
-    return multipart_related(iter((part,))) if offer.wrapped else single(part)
+def frame_parts(visitor: Visitor, instance: StoredInstance, offer: Offer, numbers: Iterable[int]) -> Iterator[Part]:
+    """Yield frames, numbered from 1, each made when its turn comes."""
+    reader = FrameReader(visitor.gateway.archive.retrieve, instance, offer.transfer_syntax)
+    for number in numbers:
+        data = reader.read(number - 1)
+        yield Part(offer, f"{location_of(visitor, instance)}/frames/{number}", Payload(iter((data,)), len(data)))
 
 
 def frame_numbers(text: str, instance: StoredInstance) -> list[int]:
