@@ -81,6 +81,8 @@ _WADO = (
     Parameter("windowWidth", "Width of the window.", "number"),
     Parameter("imageQuality", "Quality of JPEG, 1 to 100.", "integer"),
     Parameter("imageAnnotation", "What is written into the picture: patient, technique."),
+    Parameter("presentationSeriesUID", "Series Instance UID of the presentation state."),
+    Parameter("presentationUID", "SOP Instance UID of the presentation state to show the image by."),
 )
 _SHOWN = (
     HTTPStatus.OK,

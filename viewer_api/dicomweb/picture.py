@@ -33,17 +33,30 @@ def shown_frames(instance: StoredInstance, media_type: str) -> Sequence[int]:
     return range(n_frames) if media_type == MediaType.GIF else (middle_frame(n_frames),)
 
 
-def picture(visitor: Visitor, instance: StoredInstance, indices: Sequence[int], view: View) -> Response:
-    """Return the answer that shows frames (0-based) of an image; errors as ``Retrieve.picture``."""
-    facts = f"{instance.digest} {list(indices)} {view.to_json().decode()}"
-    return tagged(visitor, view.media_type, facts, lambda: draw(visitor, instance, indices, view))
+def picture(
+    visitor: Visitor,
+    instance: StoredInstance,
+    indices: Sequence[int],
+    view: View,
+    state: StoredInstance | None = None,
+) -> Response:
+    """Return the answer that shows frames (0-based) of an image, by a presentation state where there is one."""
+    shown_by = state.digest if state else ""
+    facts = f"{instance.digest} {shown_by} {list(indices)} {view.to_json().decode()}"
+    return tagged(visitor, view.media_type, facts, lambda: draw(visitor, instance, indices, view, state))
 
 
-def draw(visitor: Visitor, instance: StoredInstance, indices: Sequence[int], view: View) -> bytes:
+def draw(
+    visitor: Visitor,
+    instance: StoredInstance,
+    indices: Sequence[int],
+    view: View,
+    state: StoredInstance | None = None,
+) -> bytes:
     """Return frames (0-based) of an image as a file; errors as ``Retrieve.picture``."""
     if len(indices) > _MAX_CLIP_FRAMES:
         raise UnsupportedSyntaxError(f"a GIF is made of at most {_MAX_CLIP_FRAMES} frames: ask for some of them")
-    return visitor.gateway.archive.retrieve.picture(instance, indices, view)
+    return visitor.gateway.archive.retrieve.picture(instance, indices, view, state)
 
 
 def tagged(visitor: Visitor, media_type: str, facts: str, make: Callable[[], bytes]) -> Response:

@@ -6,7 +6,7 @@ by every one of its instances only to whoever accepts ``multipart/related``.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from fastapi import APIRouter
@@ -21,6 +21,7 @@ from viewer_api.dependencies import Reader, Uid, only_instance
 from viewer_api.dicomweb.answer import Part, multipart_related
 from viewer_api.dicomweb.documents import document, document_offers
 from viewer_api.dicomweb.picture import IMAGES, draw, is_image, picture, shown_frames
+from viewer_api.dicomweb.presentation import Subject, is_state, subjects
 from viewer_api.dicomweb.retrieve import FrameList, frame_numbers, location_of
 from viewer_api.dicomweb.view_parameters import view_of
 from viewer_api.errors import NotAcceptableError
@@ -34,6 +35,18 @@ _PARTS = tuple(replace(offer, wrapped=True) for offer in IMAGES)
 _ONE_FRAME = (*IMAGES, *_PARTS)
 # Several frames are one thing only where they move.
 _FRAMES = (*_PARTS, Offer(MediaType.GIF))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shot:
+    """What one part of an answer shows."""
+
+    location: str
+    image: StoredInstance
+    indices: Sequence[int]
+    """Frames (0-based): the first is shown, as GIF all."""
+    state: StoredInstance | None = None
+    """The presentation state that it is shown by."""
 
 
 @router.get("/studies/{study}/rendered", summary="Render a study")
@@ -55,10 +68,12 @@ def rendered_instance(visitor: Reader, study: Uid, series: Uid, instance: Uid) -
     offers = document_offers(found)
     if offers:
         return document(visitor, found, _chosen(visitor.accepted, offers))
+    if is_state(found):
+        return _presented(visitor, found)
     if not is_image(found):
         raise NotAcceptableError("this object has no rendered form here")
     offer = _chosen(visitor.accepted, _ONE_FRAME)
-    return _multipart(visitor, [found], offer) if offer.wrapped else _picture(visitor, found, offer)
+    return _images(visitor, [found], offer) if offer.wrapped else _picture(visitor, found, offer)
 
 
 @router.get("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered", summary="Render frames")
@@ -78,21 +93,46 @@ def rendered_frames(visitor: Reader, study: Uid, series: Uid, instance: Uid, fra
     return multipart_related(parts())
 
 
+def _presented(visitor: Visitor, state: StoredInstance) -> Response:
+    """Return what a presentation state shows: the first image that it names, or every one in a part of its own."""
+    offer = _chosen(visitor.accepted, _ONE_FRAME)
+    shots = (_shot(visitor, subject, state, offer) for subject in subjects(visitor, state) if is_image(subject.image))
+    if offer.wrapped:
+        return _multipart(visitor, shots, offer)
+    first = next(shots, None)
+    if first is None:
+        raise NotAcceptableError("no image that this presentation state names is here")
+    return picture(visitor, first.image, first.indices, _view(visitor, offer), state)
+
+
+def _shot(visitor: Visitor, subject: Subject, state: StoredInstance, offer: Offer) -> _Shot:
+    meant = subject.frames if offer.media_type == MediaType.GIF else subject.frames[:1]
+    indices = meant or shown_frames(subject.image, offer.media_type)
+    return _Shot(location_of(visitor, state), subject.image, indices, state)
+
+
 def _several(visitor: Visitor, study: str, series: str | None) -> Response:
     offer = _chosen(visitor.accepted, _ONE_FRAME)
     retrieve = visitor.gateway.archive.retrieve
     if not offer.wrapped:
-        found = retrieve.representative(visitor.scope, study_uid=study, series_uid=series)
-        return _picture(visitor, found, offer)
-    instances = retrieve.instances(visitor.scope, study_uid=study, series_uid=series)
-    return _multipart(visitor, [instance for instance in instances if is_image(instance)], offer)
+        return _picture(visitor, retrieve.representative(visitor.scope, study_uid=study, series_uid=series), offer)
+    return _images(visitor, retrieve.instances(visitor.scope, study_uid=study, series_uid=series), offer)
+
+
+def _images(visitor: Visitor, instances: Sequence[StoredInstance], offer: Offer) -> Response:
+    shots = (
+        _Shot(location_of(visitor, instance), instance, shown_frames(instance, offer.media_type))
+        for instance in instances
+        if is_image(instance)
+    )
+    return _multipart(visitor, shots, offer)
 
 
 def _picture(visitor: Visitor, instance: StoredInstance, offer: Offer) -> Response:
     return picture(visitor, instance, shown_frames(instance, offer.media_type), _view(visitor, offer))
 
 
-def _multipart(visitor: Visitor, instances: Sequence[StoredInstance], offer: Offer) -> Response:
+def _multipart(visitor: Visitor, shots: Iterator[_Shot], offer: Offer) -> Response:
     """Return a part for each image that can be shown.
 
     Raises
@@ -105,16 +145,15 @@ def _multipart(visitor: Visitor, instances: Sequence[StoredInstance], offer: Off
 
     def parts() -> Iterator[Part]:
         nonlocal problem
-        for instance in instances:
-            indices = shown_frames(instance, offer.media_type)
+        for shot in shots:
             try:
-                drawn = draw(visitor, instance, indices, view)
+                drawn = draw(visitor, shot.image, shot.indices, view, shot.state)
             except InputError as error:
                 # One that is broken must not take the others away.
-                _log.info("instance %d is left out of a rendered answer: %s", instance.id, error)
+                _log.info("instance %d is left out of a rendered answer: %s", shot.image.id, error)
                 problem = error
                 continue
-            yield _part(location_of(visitor, instance), drawn, offer)
+            yield _part(shot.location, drawn, offer)
 
     made = parts()
     first = next(made, None)

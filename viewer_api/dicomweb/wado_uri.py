@@ -23,6 +23,7 @@ from viewer_api.dicomweb.answer import Part, single
 from viewer_api.dicomweb.documents import document, document_offers
 from viewer_api.dicomweb.egress import choose_fitting, offers
 from viewer_api.dicomweb.picture import IMAGES, is_image, picture, shown_frames
+from viewer_api.dicomweb.presentation import is_about, is_state
 from viewer_api.dicomweb.retrieve import location_of
 from viewer_api.dicomweb.view_parameters import count_of, uri_view_of
 from viewer_api.errors import NotAcceptableError
@@ -31,6 +32,8 @@ from viewer_api.negotiation import DICOM, MediaRange, Offer, choose, ranges
 router = APIRouter(tags=["WADO-URI"])
 
 _DICOM = Offer(DICOM)
+_STATE_NAMES = frozenset({"presentationUID", "presentationSeriesUID"})
+_WINDOW_NAMES = frozenset({"windowCenter", "windowWidth"})
 _NO = frozenset({"", "no"})
 
 
@@ -97,4 +100,18 @@ def _picture(
     if number is not None and number > n_frames:
         raise NotFoundError(f"the instance has {n_frames} frames")
     indices = shown_frames(instance, media_type) if number is None else [number - 1]
-    return picture(visitor, instance, indices, replace(uri_view_of(parameters), media_type=media_type))
+    view = replace(uri_view_of(parameters), media_type=media_type)
+    return picture(visitor, instance, indices, view, _state(visitor, instance, parameters))
+
+
+def _state(visitor: Visitor, image: StoredInstance, parameters: Mapping[str, str]) -> StoredInstance | None:
+    """Return the presentation state by which an image is to be shown, None where none is asked for."""
+    if not _STATE_NAMES & parameters.keys():
+        return None
+    if _WINDOW_NAMES & parameters.keys():
+        raise InputError("a presentation state has the window")
+    series, instance = (_uid(parameters, name) for name in ("presentationSeriesUID", "presentationUID"))
+    state = only_instance(visitor, image.study_uid, series, instance)
+    if not is_state(state) or not is_about(visitor, state, image):
+        raise InputError("presentationUID does not name a presentation state of this object")
+    return state
