@@ -40,6 +40,7 @@ bench: $(VENV)/.test
 
 conformance: $(VENV)/.runtime
 	@$(BIN)/pacs-gateway conformance > docs/conformance.md
+	@$(BIN)/python -m viewer_api.description > docs/dicomweb.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,29 +28,31 @@ from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_els
 _N_COMPOSING = 2
 """Stores that put instances together from metadata at once, in a process: each holds up to 16 MiB of it, decoded."""
 
+ROUTERS = (
+    search.router,
+    metadata.router,
+    retrieve.router,
+    bulkdata.router,
+    rendered.router,
+    thumbnail.router,
+    wado_uri.router,
+    store.router,
+    remove.router,
+    capabilities.router,
+    page.router,
+    health.router,
+    spool.router,
+    login.router,
+    viewing.router,
+    pages.router,
+)
+
 
 def create_app(config: WebConfig, gateway: Gateway) -> FastAPI:
     """Return the web application over an open gateway; closing the gateway is the caller's."""
     app = _application(config, gateway, openapi_url="/api/openapi.json")
-    for module in (
-        search,
-        metadata,
-        retrieve,
-        bulkdata,
-        rendered,
-        thumbnail,
-        wado_uri,
-        store,
-        remove,
-        capabilities,
-        page,
-        health,
-        spool,
-        login,
-        viewing,
-        pages,
-    ):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.mount("/static", pages.static_files())
     return app
 

@@ -13,6 +13,7 @@ from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from viewer_api.dicomweb.search import TOTAL
 from viewer_api.dicomweb.search_request import FLAGS, INCLUDE, PAGING, is_matchable
+from viewer_api.dicomweb.store_metadata import DECODERS
 from viewer_api.errors import STATUSES
 from viewer_api.negotiation import DICOM, MEDIA_TYPES, OCTETS, ZIP
 
@@ -47,7 +48,7 @@ class Resource:
     @property
     def is_negotiated(self) -> bool:
         """Whether callers say which of the media types they take."""
-        return not self.is_open and self.produces != (JSON,)
+        return not self.is_open and self.produces not in ((), (JSON,))
 
     @property
     def problems(self) -> tuple[HTTPStatus, ...]:
@@ -90,7 +91,7 @@ _SHOWN = (
     HTTPStatus.NOT_MODIFIED,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
 )
-_FORMS: Mapping[Matching, str] = MappingProxyType(
+FORMS: Mapping[Matching, str] = MappingProxyType(
     {
         Matching.UID: "UIDs, separated by commas or backslashes",
         Matching.TEXT: "text, with the wildcards * and ?",
@@ -114,7 +115,7 @@ def search_parameters(level: Level) -> tuple[Parameter, ...]:
 
 
 def _keys(row: Attribute) -> tuple[Parameter, ...]:
-    form = f"{row.level.lower()} level: {_FORMS[row.matching]}."
+    form = f"{row.level.lower()} level: {FORMS[row.matching]}."
     if not row.items:
         return (Parameter(row.keyword, f"{row.hex}, {row.vr}, {form}"),)
     return tuple(
@@ -138,9 +139,11 @@ _OBJECTS = Resource((MULTIPART, DICOM, ZIP))
 _STORE = Resource(
     (dicom_json.MEDIA_TYPE, JSON, dicom_xml.MEDIA_TYPE),
     successes=(HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT),
-    consumes=(MULTIPART, DICOM),
+    consumes=(MULTIPART, DICOM, *DECODERS),
 )
 _OPERATIONS = Resource((JSON,), successes=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE), is_open=True)
+
+_REMOVAL = Resource((), successes=(HTTPStatus.NO_CONTENT,))
 
 RESOURCES: Mapping[tuple[str, str], Resource] = MappingProxyType(
     {
@@ -152,6 +155,10 @@ RESOURCES: Mapping[tuple[str, str], Resource] = MappingProxyType(
         ("get", "{study}"): _OBJECTS,
         ("get", "{series}"): _OBJECTS,
         ("get", "{instance}"): _OBJECTS,
+        ("delete", "{study}"): _REMOVAL,
+        ("delete", "{series}"): _REMOVAL,
+        ("delete", "{instance}"): _REMOVAL,
+        ("post", "{code}"): _REMOVAL,
         ("get", "metadata"): Resource(DATA_SETS, successes=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED), headers=(_ETAG,)),
         ("get", "{frames}"): Resource(_FRAMES),
         ("get", "{path}"): Resource(
