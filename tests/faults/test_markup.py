@@ -2,7 +2,7 @@
 
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from pacs_gateway.domain.attributes import ATTRIBUTES, Attribute
 from tests.support import dicomweb
-from tests.support.builders import Identity, encode, image, part10, uid
+from tests.support.builders import Identity, encode, image, part10, report, uid
 from tests.support.running_gateway import RunningGateway, running_gateway
 
 pytestmark = pytest.mark.xdist_group("markup")
@@ -259,6 +259,34 @@ _ELEMENTS = {"NativeDicomModel", "DicomAttribute", "Value", "Item", "PersonName"
 _ELEMENTS |= {"Alphabetic", "Ideographic", "Phonetic", "FamilyName", "GivenName", "MiddleName"}
 _ELEMENTS |= {"NamePrefix", "NameSuffix"}
 """Of the Native DICOM Model (PS3.19 A.1)."""
+
+
+def _report(study: int, texts: Sequence[str]) -> bytes:
+    """Return a report whose texts, names of concepts and persons are these."""
+    ds = report(Identity(study=study))
+    ds.ContentSequence = []
+    for text in texts:
+        name, item = Dataset(), Dataset()
+        name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = "T", "99TESTS", text[:64]
+        item.ConceptNameCodeSequence, item.RelationshipType = [name], "CONTAINS"
+        item.ValueType, item.TextValue = "TEXT", text
+        ds.ContentSequence.append(item)
+    return part10(ds)
+
+
+def test_a_report_has_the_same_elements_whatever_it_says(client: httpx.Client) -> None:
+    reports = {101: PAYLOADS, 102: [_HARMLESS] * len(PAYLOADS)}
+    assert dicomweb.store(client, [_report(study, texts) for study, texts in reports.items()]).is_success
+    pages = []
+    for study in reports:
+        path = f"/dicom-web/studies/{uid(study)}/series/{uid(study, 1)}/instances/{uid(study, 1, 1)}/rendered"
+        page = client.get(path, headers={"Accept": "text/html"})
+        assert page.headers["content-type"].startswith("text/html")
+        assert page.headers["content-security-policy"].startswith("sandbox;")
+        pages.append(_nodes(page.text))
+    assert pages[0].nodes == pages[1].nodes
+    said = "".join(pages[0].texts)
+    assert [payload for payload in PAYLOADS if payload not in said] == []
 
 
 @pytest.mark.peer("chromium")

@@ -52,6 +52,8 @@ RULES: Mapping[tuple[str, str], Rule] = MappingProxyType(
         ("get", "WADO-URI"): Rule.READ,
         ("get", "portal"): Rule.READ,
         ("post", "STOW-RS"): Rule.CHANGE,
+        ("delete", "Removal"): Rule.CHANGE,
+        ("post", "Removal"): Rule.CHANGE,
     }
 )
 
@@ -81,6 +83,7 @@ class Operation:
                 "frame": "1",
                 "frames": "1",
                 "path": "00420011",
+                "code": "113001%5EDCM",
             }
         )
 

@@ -434,12 +434,22 @@ def test_small_binary_values_are_inline(browser: httpx.Client) -> None:
     assert "InlineBinary" not in metadata["00091002"]
 
 
-def test_a_rejection_is_for_those_who_may_delete(gateway: RunningGateway, browser: httpx.Client) -> None:
-    ds = make_ct(8)
-    study = _own_study(browser, ds)
+def test_a_rejection_hides_a_series_and_is_for_those_who_may_delete(
+    gateway: RunningGateway, browser: httpx.Client
+) -> None:
+    ds, other = make_ct(8), make_ct(8)
+    other.StudyInstanceUID = ds.StudyInstanceUID
+    study = _own_study(browser, ds, other)
     address = f"/dicom-web/studies/{study}/series/{ds.SeriesInstanceUID}/reject/113001%5EDCM"
-    assert httpx.post(f"{gateway.url}{address}").status_code in (401, 404, 405)
-    assert _search(browser, f"/studies/{study}/series") != []
+    assert httpx.post(f"{gateway.url}{address}").status_code == httpx.codes.UNAUTHORIZED
+    foreign = browser.post(address, headers={"Origin": "http://elsewhere.invalid"})
+    assert foreign.status_code == httpx.codes.FORBIDDEN
+    assert len(_search(browser, f"/studies/{study}/series")) == 2
+
+    assert browser.post(address).is_success
+    (left,) = _search(browser, f"/studies/{study}/series")
+    assert value(left, "0020000E") == other.SeriesInstanceUID
+    assert browser.get(f"{_path(ds)}/metadata", headers=JSON).status_code == httpx.codes.NOT_FOUND
 
 
 RULES: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -463,7 +473,7 @@ RULES: Mapping[str, tuple[Callable[..., None], ...]] = {
         test_a_saved_report_leaves_the_study_as_it_was,
     ),
     "request 14": (test_whole_objects_come_as_multipart_and_as_anything,),
-    "request 15": (test_a_rejection_is_for_those_who_may_delete,),
+    "request 15": (test_a_rejection_hides_a_series_and_is_for_those_who_may_delete,),
     "rule empty": (test_nothing_found_is_an_empty_list,),
     "rule syntax": (test_every_frame_says_in_which_syntax_it_is,),
     "rule paging": (test_pages_go_on_where_the_last_one_ended,),
