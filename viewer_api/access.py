@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -44,7 +45,7 @@ class May:
     def __init__(self, action: Action) -> None:
         self.action = action
 
-    def __call__(self, request: Request) -> Visitor:
+    async def __call__(self, request: Request) -> Visitor:
         """Return who is calling.
 
         Raises
@@ -52,7 +53,7 @@ class May:
         UnauthenticatedError, RefusedError
             Nobody known is calling, or somebody who may not.
         """
-        caller = identify(request)
+        caller = await identified(request)
         decide(caller, self.action)
         assert caller is not None
         return Visitor(caller, scope(caller), gateway_of(request), request)
@@ -91,6 +92,13 @@ def identify(connection: HTTPConnection) -> Caller | None:
     session = session_value(connection)
     account = access.sessions.resolve(session) if session else None
     return Caller.of_session(account) if account else None
+
+
+async def identified(connection: HTTPConnection) -> Caller | None:
+    """Do as `identify`, in another thread where that asks the index; else that would cost more than many an answer."""
+    if gateway_of(connection).access.config.is_auth_on:
+        return await run_in_threadpool(identify, connection)
+    return identify(connection)
 
 
 def session_value(connection: HTTPConnection) -> str:

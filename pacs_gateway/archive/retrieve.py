@@ -6,11 +6,12 @@ Everything asks for a scope: what belongs to a facility the caller may not see d
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from pydicom import Dataset
-from sqlalchemy import Column, ColumnElement, FromClause, Row, Select, false, func, select
+from sqlalchemy import Column, ColumnElement, FromClause, Row, Select, bindparam, false, func, select
 
 from pacs_gateway.access.policy import Scope
 from pacs_gateway.archive.derive import Derive, frame_ranges
@@ -42,6 +43,7 @@ _ORDER = (
     func.coalesce(instance.c.instance_number, _LAST_NUMBER),
     instance.c.sop_uid,
 )
+_N_STATEMENTS = 256
 _KEY_COLUMNS: Mapping[Level, Column[str]] = MappingProxyType(
     {
         Level.PATIENT: patient.c.patient_id,
@@ -80,8 +82,8 @@ class Retrieve:
         NotFoundError
             Nothing is there for this caller.
         """
-        statement = _current(SOURCE).where(*_within(scope, study_uid, series_uid, sop_uid)).order_by(*_ORDER)
-        if not (found := self._instances(statement)):
+        wanted = _given(study_uid, series_uid, sop_uid)
+        if not (found := self._instances(_instances_in(scope, frozenset(wanted)), wanted)):
             raise NotFoundError("no such study, series or instance")
         return found
 
@@ -266,21 +268,17 @@ class Retrieve:
             raise NotFoundError("the series has no image")
         return stored
 
-    def _instances(self, statement: Select[*tuple[Any, ...]]) -> tuple[StoredInstance, ...]:
+    def _instances(
+        self, statement: Select[*tuple[Any, ...]], wanted: Mapping[str, str] | None = None
+    ) -> tuple[StoredInstance, ...]:
         with self._database.read() as connection:
-            return tuple(stored_instance(row) for row in connection.execute(statement))
+            return tuple(stored_instance(row) for row in connection.execute(statement, wanted))
 
     def _series(self, scope: Scope, study_uid: str, series_uid: str | None) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the series of a study in their order, each with what is derived of it."""
-        statement: Select[*tuple[Any, ...]] = (
-            select(series.c.id, series_derived.c.thumbnail_revision, series_derived.c.thumbnail_digest)
-            .select_from(series.join(study, study.c.id == series.c.study_key))
-            .join(series_derived, series_derived.c.series_key == series.c.id, isouter=True)
-            .where(series.c.n_instances > 0, *_within(scope, study_uid, series_uid, None))
-            .order_by(func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid)
-        )
+        wanted = _given(study_uid, series_uid, None)
         with self._database.read() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(_series_in(scope, frozenset(wanted)), wanted).all()
         if not rows:
             raise NotFoundError("no such study or series")
         return rows
@@ -301,10 +299,30 @@ def _visible(scope: Scope) -> list[ColumnElement[bool]]:
     return [study.c.facility.in_(sorted(scope.facilities)) if scope.facilities else false()]
 
 
-def _within(scope: Scope, study_uid: str, series_uid: str | None, sop_uid: str | None) -> list[ColumnElement[bool]]:
-    conditions = [study.c.study_uid == study_uid, *_visible(scope)]
-    if series_uid is not None:
-        conditions.append(series.c.series_uid == series_uid)
-    if sop_uid is not None:
-        conditions.append(instance.c.sop_uid == sop_uid)
-    return conditions
+def _given(study_uid: str, series_uid: str | None, sop_uid: str | None) -> dict[str, str]:
+    """Return the UIDs that are given, by the name of their level."""
+    uids = {Level.STUDY: study_uid, Level.SERIES: series_uid, Level.IMAGE: sop_uid}
+    return {level.name: uid for level, uid in uids.items() if uid is not None}
+
+
+# Composing a statement takes longer than asking it: one is composed for each scope and depth.
+@lru_cache(_N_STATEMENTS)
+def _instances_in(scope: Scope, levels: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    statement = _current(SOURCE).where(*_within(scope, levels))
+    return statement if Level.IMAGE.name in levels else statement.order_by(*_ORDER)
+
+
+@lru_cache(_N_STATEMENTS)
+def _series_in(scope: Scope, levels: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(series.c.id, series_derived.c.thumbnail_revision, series_derived.c.thumbnail_digest)
+        .select_from(series.join(study, study.c.id == series.c.study_key))
+        .join(series_derived, series_derived.c.series_key == series.c.id, isouter=True)
+        .where(series.c.n_instances > 0, *_within(scope, levels))
+        .order_by(func.coalesce(series.c.series_number, _LAST_NUMBER), series.c.series_uid)
+    )
+
+
+def _within(scope: Scope, levels: frozenset[str]) -> list[ColumnElement[bool]]:
+    """Return what is visible in `scope` and has the UIDs that are given when the statement is executed."""
+    return [*(_KEY_COLUMNS[Level[level]] == bindparam(level) for level in sorted(levels)), *_visible(scope)]

@@ -1,6 +1,6 @@
 """Answers made of parts, streamed: a part's content is asked for when its turn comes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -58,7 +58,7 @@ def multipart_related(parts: Iterator[Part], outlines: Sequence[Outline] = ()) -
     if known and len(known) == len(lengths):
         around = sum(len(_opening(outline.offer, outline.location, boundary)) for outline in outlines)
         headers["Content-Length"] = str(sum(known) + around + len(multipart.closing(boundary)))
-    return StreamingResponse(gathered(_body(chain([first], parts), boundary)), headers=headers)
+    return _sent(_body(chain([first], parts), boundary), headers)
 
 
 def single(part: Part) -> Response:
@@ -67,7 +67,7 @@ def single(part: Part) -> Response:
     headers = {"Content-Type": content_type(part.offer), "Content-Location": part.location, **ATTACHMENT}
     if part.payload.length is not None:
         headers["Content-Length"] = str(part.payload.length)
-    return StreamingResponse(gathered(part.payload.pieces), headers=headers)
+    return _sent(part.payload.pieces, headers)
 
 
 def archive(payload: Payload) -> Response:
@@ -76,7 +76,7 @@ def archive(payload: Payload) -> Response:
     if payload.length is not None:
         headers["Content-Length"] = str(payload.length)
     first = list(islice(payload.pieces, _FIRST_PIECES))
-    return StreamingResponse(gathered(chain(first, payload.pieces)), headers=headers)
+    return _sent(chain(first, payload.pieces), headers)
 
 
 def _begun(part: Part) -> Part:
@@ -95,6 +95,15 @@ def _body(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
 
 def _opening(offer: Offer, location: str, boundary: str) -> bytes:
     return multipart.part_header(boundary, {"Content-Type": content_type(offer), "Content-Location": location})
+
+
+def _sent(pieces: Iterator[bytes], headers: Mapping[str, str]) -> Response:
+    """Return a body as an answer: at once where it is small, streamed where it is not."""
+    gathering = gathered(pieces)
+    first = next(gathering, b"")
+    if len(first) < _PIECE_BYTES:
+        return Response(first, headers=dict(headers))
+    return StreamingResponse(chain((first,), gathering), headers=headers)
 
 
 def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pacs_gateway.access import Caller
 from pacs_gateway.errors import GatewayError, UnauthenticatedError
-from viewer_api.access import May, Visitor, identify
+from viewer_api.access import May, Visitor, identified
 from viewer_api.errors import status_of
 from viewer_api.portal.catalogue import COOKIE, LANGUAGES, catalogue_of
 
@@ -51,7 +51,7 @@ class ElsewhereError(Exception):
 class MayView(May):
     """A dependency as `May`, for pages: who has not logged in is led to where that is done."""
 
-    def __call__(self, request: Request) -> Visitor:
+    async def __call__(self, request: Request) -> Visitor:
         """Return who is reading.
 
         Raises
@@ -62,14 +62,14 @@ class MayView(May):
             The reader may not.
         """
         try:
-            caller = identify(request)
+            caller = await identified(request)
         except UnauthenticatedError:
             caller = None
         if caller is None:
             raise ElsewhereError(f"{LOGIN}?next={quote(_own_address(request), safe='')}")
         if caller.must_change_password:
             raise ElsewhereError(PASSWORD)
-        return super().__call__(request)
+        return await super().__call__(request)
 
 
 def show(
