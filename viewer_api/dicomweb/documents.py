@@ -16,7 +16,8 @@ from pacs_gateway.archive.video import is_video
 from pacs_gateway.dicomweb.dicom_json import JsonObject
 from pacs_gateway.errors import NotFoundError
 from viewer_api.access import Visitor
-from viewer_api.dicomweb.picture import tagged
+from viewer_api.dependencies import not_modified
+from viewer_api.dicomweb.picture import CACHING, tagged
 from viewer_api.dicomweb.report import report_html, report_text
 from viewer_api.errors import NotAcceptableError
 from viewer_api.negotiation import Offer
@@ -93,21 +94,20 @@ def document(visitor: Visitor, instance: StoredInstance, offer: Offer) -> Respon
 
 def _enclosed(visitor: Visitor, instance: StoredInstance, kind: _Kind) -> Response:
     retrieve = visitor.gateway.archive.retrieve
+    try:
+        value = bulk.find(retrieve, instance, _DOCUMENT_TAG)
+    except NotFoundError as error:
+        raise NotAcceptableError("the object encloses no document") from error
 
-    def content() -> bytes:
-        try:
-            value = b"".join(bulk.read(retrieve, bulk.find(retrieve, instance, _DOCUMENT_TAG)))
-        except NotFoundError as error:
-            raise NotAcceptableError("the object encloses no document") from error
-        if kind.magic is not None and not value.startswith(kind.magic):
-            raise NotAcceptableError(f"the enclosed document is not {kind.media_type}")
-        return value
+    def read(offset: int, length: int) -> Iterator[bytes]:
+        return bulk.read(retrieve, value, offset, offset + length)
 
-    answer = tagged(visitor, kind.media_type, instance.digest, content)
+    if kind.magic is not None and b"".join(read(0, min(len(kind.magic), value.length))) != kind.magic:
+        raise NotAcceptableError(f"the enclosed document is not {kind.media_type}")
     place = "attachment" if kind.magic is None else "inline"
-    answer.headers["Content-Disposition"] = f'{place}; filename="{kind.file_name}"'
-    answer.headers.update(_SAVED if kind.magic is None else _SHOWN)
-    return answer
+    headers = {"Content-Disposition": f'{place}; filename="{kind.file_name}"'}
+    headers |= _SAVED if kind.magic is None else _SHOWN
+    return _streamed(visitor, instance, _Stream(read, value.length, kind.media_type), headers)
 
 
 def _report(visitor: Visitor, instance: StoredInstance, media_type: str) -> Response:
@@ -132,5 +132,25 @@ def _video(visitor: Visitor, instance: StoredInstance) -> Response:
         for start, n_bytes in video.ranges(offset, length):
             yield from retrieve.stream(instance, start, n_bytes)
 
-    headers = {"ETag": f'"{instance.digest[:32]}"', "Cache-Control": "private, no-cache", "Vary": "Accept", **_SHOWN}
-    return ranged(visitor.request, read, size_bytes=video.size_bytes, headers=headers, media_type=_MP4.media_type)
+    return _streamed(visitor, instance, _Stream(read, video.size_bytes, _MP4.media_type), _SHOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Something that may be too large to be held."""
+
+    read: Callable[[int, int], Iterator[bytes]]
+    """Returns the bytes of (offset, length)."""
+    size_bytes: int
+    media_type: str
+
+
+def _streamed(visitor: Visitor, instance: StoredInstance, stream: _Stream, headers: Mapping[str, str]) -> Response:
+    """Return a stream, or the range of it that is asked for, unless the caller has it."""
+    etag = f'"{instance.digest[:32]}"'
+    told = {**headers, "ETag": etag, **CACHING}
+    if not_modified(visitor.request, etag):
+        return Response(status_code=304, headers=told)
+    return ranged(
+        visitor.request, stream.read, size_bytes=stream.size_bytes, headers=told, media_type=stream.media_type
+    )

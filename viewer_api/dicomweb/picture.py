@@ -18,7 +18,7 @@ from viewer_api.negotiation import Offer
 IMAGES = tuple(Offer(media_type) for media_type in MediaType)
 """The files a picture can be, the default first (PS3.18 Table 8.7.4-1)."""
 # A picture belongs to a person: it is kept by that person's browser only, and asked after each time.
-_CACHING: Mapping[str, str] = MappingProxyType({"Cache-Control": "private, no-cache", "Vary": "Accept"})
+CACHING: Mapping[str, str] = MappingProxyType({"Cache-Control": "private, no-cache", "Vary": "Accept"})
 _MAX_CLIP_FRAMES = 1000
 
 
@@ -63,7 +63,7 @@ def tagged(visitor: Visitor, media_type: str, facts: str, make: Callable[[], byt
     """Return what `make` makes, unless the caller has what `facts` say it is."""
     # Another version may draw the same facts otherwise.
     etag = f'"{hashlib.sha256(f"{__version__} {media_type} {facts}".encode()).hexdigest()[:32]}"'
-    headers = {"ETag": etag, **_CACHING}
+    headers = {"ETag": etag, **CACHING}
     if not_modified(visitor.request, etag):
         return Response(status_code=304, headers=headers)
     return Response(make(), 200, headers, media_type)

@@ -186,6 +186,11 @@ def test_a_video_is_played_from_anywhere(client: httpx.Client) -> None:
     assert piece.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(MP4)}"
 
 
+def test_a_document_comes_by_ranges_too(client: httpx.Client) -> None:
+    piece = client.get(f"{path_of(1)}/rendered", headers={**NAVIGATION, "Range": "bytes=1-3"})
+    assert (piece.status_code, piece.content) == (206, b"PDF")
+
+
 @pytest.mark.parametrize(
     "text", ["bytes=0-1,5-6", "bytes=-", "bytes=x-", "items=0-1", "bytes=5", "bytes=" + "9" * 30 + "-"]
 )
