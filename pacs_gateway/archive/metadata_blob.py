@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +13,7 @@ import orjson
 DicomJson: TypeAlias = "dict[str, dict[str, object]]"
 
 _SOP_INSTANCE_UID = "00080018"
+_SOP_INSTANCE = re.compile(rb'"00080018":\{"vr":"UI","Value":\["([0-9.]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ class MetadataBlob:
 
     def find(self, sop_uids: Collection[str]) -> dict[str, bytes]:
         """Return the JSON objects of some instances, by SOP Instance UID."""
-        wanted = {uid: f'"{uid}"'.encode() for uid in sop_uids}
+        wanted = {uid.encode() for uid in sop_uids}
         found: dict[str, bytes] = {}
         for piece in self.members():
             # A search for bytes is far faster than reading each object to see which it is.
-            if any(quoted in piece for quoted in wanted.values()):
-                found |= {uid: body for uid, body in _by_uid(piece) if uid in wanted}
+            if not wanted.isdisjoint(_SOP_INSTANCE.findall(piece)):
+                found |= {uid: body for uid, body in _by_uid(piece) if uid in sop_uids}
         return found
 
     def by_uid(self) -> dict[str, bytes]:
