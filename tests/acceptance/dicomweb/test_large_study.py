@@ -22,6 +22,7 @@ _SIDE = 192
 """So that all of them are far larger than what the process may grow by."""
 _N_PER_REQUEST = 500
 JSON = {"Accept": "application/dicom+json"}
+XML = {"Accept": 'multipart/related; type="application/dicom+xml"'}
 ZIP = {"Accept": "application/zip"}
 
 
@@ -44,7 +45,7 @@ def study(gateway: RunningGateway, client: httpx.Client) -> str:
     small, large = CtSeries(_SIDE), CtSeries(_SIDE)
     first = [small.image() for _ in range(3)]
     assert dicomweb.store(client, [image.content for image in first]).status_code == httpx.codes.OK
-    for resource, headers in (("/metadata", JSON), ("", dicomweb.AS_STORED), ("", ZIP)):
+    for resource, headers in (("/metadata", JSON), ("/metadata", XML), ("", dicomweb.AS_STORED), ("", ZIP)):
         client.get(f"/dicom-web/studies/{small.study_uid}{resource}", headers=headers)
     for _ in range(0, _N_SLICES, _N_PER_REQUEST):
         images = [large.image().content for _ in range(_N_PER_REQUEST)]
@@ -85,6 +86,15 @@ def test_its_metadata_are_whole_and_the_second_time_not_sent(
             again = client.get(f"{path}/metadata", headers=JSON | {"If-None-Match": answer.headers["etag"]})
         assert len({dicomweb.value(one, "00080018") for one in json.loads(body)}) == _N_SLICES
         assert (again.status_code, again.content) == (304, b"")
+
+
+def test_its_metadata_leave_as_documents_made_one_at_a_time(
+    gateway: RunningGateway, client: httpx.Client, study: str
+) -> None:
+    with flat_memory(gateway, "web"), client.stream("GET", f"{study}/metadata", headers=XML) as answer:
+        assert answer.status_code == httpx.codes.OK
+        body = b"".join(answer.iter_bytes())
+    assert body.count(b"<NativeDicomModel ") == _N_SLICES
 
 
 def test_it_leaves_whole_and_in_one_piece(gateway: RunningGateway, client: httpx.Client, study: str, size: int) -> None:
