@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import large, metadata, pictures, receive, report, retrieve, start, study
+from benchmarks import large, metadata, pictures, receive, report, retrieve, search, start, study
 from benchmarks.goals import GOALS, NUMBERS, subjects
 from benchmarks.measurement import Measurement, Result, Subject
 from benchmarks.process import MissingProgramError
@@ -34,6 +34,7 @@ _MEASURE: Mapping[str, _MeasureAll] = MappingProxyType(
         "pictures": pictures.measure_all,
         "retrieve": retrieve.measure_all,
         "start": start.measure_all,
+        "search": search.measure_all,
     }
 )
 """By the first word of the work."""

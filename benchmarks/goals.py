@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import large, pictures, retrieve, start, study
+from benchmarks import large, pictures, retrieve, search, start, study
 from benchmarks.measurement import OURS, SECONDS, Subject
 
 
@@ -52,6 +52,20 @@ def _growth(number: str, limit_mib: float, *works: str, ours: str = OURS) -> tup
     return tuple(Goal(number, Figure(Subject(ours, work), "growth_mib"), limit_mib) for work in works)
 
 
+def _searching(database: str) -> tuple[Goal, ...]:
+    """Hold the slowest of a hundred answers against 10 and 25 ms, and rates (as times) against those at 20,000."""
+    large_ones, small_ones = (search.works(database, size) for size in (search.LARGE, search.SMALL))
+    limits = [0.010 if kind in search.BY_KEY else 0.025 for kind in search.QUERIES]
+    return (
+        *(Goal("p5", Figure(Subject(OURS, work), "p99_s"), at) for work, at in zip(large_ones, limits, strict=True)),
+        *(
+            Goal("p5", Figure(Subject(OURS, ours)), 2.0, Figure(Subject(OURS, theirs)))
+            for ours, theirs in zip(large_ones, small_ones, strict=True)
+        ),
+        *_against("p5", 0.1, "orthanc", *search.works("sqlite", search.SMALL, search.ORTHANC)),
+    )
+
+
 GOALS: tuple[Goal, ...] = (
     *_against("p1", 0.5, "orthanc", "ct/1"),
     *_against("p2", 0.6, "orthanc", "ct/4", "ct/16"),
@@ -60,6 +74,8 @@ GOALS: tuple[Goal, ...] = (
     *_against("p3", 0.33, "orthanc", "tiny/1", "tiny/4"),
     *(goal for side in _ON_S3 for goal in _against("p4", 1.3, OURS, "ct/1", "ct/4", ours=side)),
     *(goal for side in _ON_S3 for goal in _backlog("p4", 2.0, side, "ct/1", "ct/4")),
+    *_searching("sqlite"),
+    *(goal for goal in _searching("postgresql") if goal.theirs is None or goal.theirs.subject.side == OURS),
     *_against("p6", 0.1, "orthanc", *_METADATA),
     *_against("p6", 0.1, "orthanc", *_METADATA, ours="minio"),
     *_against("p7", 1.0, "orthanc", study.WORK),

@@ -15,8 +15,8 @@ from benchmarks.measurement import OURS, SECONDS, Failure, Measurement, Result, 
 from benchmarks.receivers import RECEIVERS
 
 _GOAL_HEAD = ("goal", "work", "gateway", "against", "its figure", "ratio", "limit", "met")
-_FACTS = ("indexed_s", "archived_s", "cpu_s", "peak_rss_mib", "growth_mib")
-_FACT_HEADS = ("indexed s", "archived s", "cpu s", "peak RSS MiB", "growth MiB")
+_FACTS = ("indexed_s", "archived_s", "p50_s", "p99_s", "cpu_s", "peak_rss_mib", "growth_mib")
+_FACT_HEADS = ("indexed s", "archived s", "p50 s", "p99 s", "cpu s", "peak RSS MiB", "growth MiB")
 _ALL_HEAD = ("work", "side", "runs", "median s", "min - max s", *_FACT_HEADS)
 
 
@@ -159,7 +159,8 @@ def _failures(session: Session) -> list[str]:
 
 def _fact(measurements: Sequence[Measurement], name: str) -> str:
     values = [m.facts[name] for m in measurements if name in m.facts]
-    return f"{median(values):.{0 if name.endswith('mib') else 2}f}" if values else "-"
+    n_digits = 0 if name.endswith("mib") else 4 if name.startswith("p") else 2
+    return f"{median(values):.{n_digits}f}" if values else "-"
 
 
 def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

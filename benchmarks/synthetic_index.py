@@ -220,16 +220,15 @@ def write_index(database: Database, studies: Iterable[Study], *, with_images: bo
 
 def copy_index(source: Path, database: Database) -> None:
     """Write the rows of a SQLite index into an empty one in PostgreSQL: making them takes much longer."""
-
-    def copy(connection: Connection) -> None:
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reading:
-            for table in _TABLES:
-                columns = ", ".join(column.name for column in table.columns)
-                rows = reading.execute(f"SELECT {columns} FROM {table.name}")  # noqa: S608 - our own names
-                _copy(connection, table, columns, rows)
-
-    with _without_indexes(database):
-        database.transact(copy)
+    with (
+        _without_indexes(database),
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reading,
+        database.exclusively() as connection,  # without a limit of time
+    ):
+        for table in _TABLES:
+            columns = ", ".join(column.name for column in table.columns)
+            rows = reading.execute(f"SELECT {columns} FROM {table.name}")  # noqa: S608 - our own names
+            _copy(connection, table, columns, rows)
 
 
 @contextmanager

@@ -17,6 +17,7 @@
     +-- RefusedError            policy says no
     |   +-- UnauthenticatedError    say who you are first
     +-- CapacityError           disk, quota or queue is full: try later
+    |   +-- TooBroadError           more than anybody may ask for at once: ask for less
     +-- UnavailableError        store, index or peer is away: try later
     +-- IntegrityError          bytes and facts disagree
 
@@ -92,6 +93,10 @@ class UnauthenticatedError(RefusedError):
 
 class CapacityError(GatewayError):
     """Disk, quota or queue is full."""
+
+
+class TooBroadError(CapacityError):
+    """More would have to be looked through than anybody may ask for at once."""
 
 
 class UnavailableError(GatewayError):

@@ -49,6 +49,8 @@ STATUSES: Mapping[type[errors.GatewayError], HTTPStatus] = MappingProxyType(
         errors.RefusedError: HTTPStatus.FORBIDDEN,
         errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
         errors.CapacityError: HTTPStatus.SERVICE_UNAVAILABLE,
+        # The search was too broad (PS3.18 10.6.3, 8.5).
+        errors.TooBroadError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
         MessageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -11,6 +11,8 @@ from pacs_gateway.index.search import Match, Page, count, fetch, find, find_keys
 __all__ = ["Match", "Page", "Search"]
 
 _AT_ONCE = 200
+_LIMIT_S = 2.0
+"""How long one search may look (promise B26)."""
 
 
 class Search:
@@ -45,11 +47,13 @@ class Search:
 
         Raises
         ------
+        TooBroadError
+            It would take too long to look through what the query leaves open.
         UnavailableError
             The index cannot be reached now.
         """
         silent = self._silent_nodes() if tells_reach else frozenset()
-        with self._database.read() as connection:
+        with self._database.read(limit_s=_LIMIT_S) as connection:
             return find(connection, query, facilities=scope.facilities, attributes=attributes, silent=silent)
 
     def count(self, query: Query, scope: Scope, *, at_most: int) -> int | None:
@@ -59,10 +63,12 @@ class Search:
 
         Raises
         ------
+        TooBroadError
+            It would take too long to look through what the query leaves open.
         UnavailableError
             The index cannot be reached now.
         """
-        with self._database.read() as connection:
+        with self._database.read(limit_s=_LIMIT_S) as connection:
             return count(connection, query, facilities=scope.facilities, at_most=at_most)
 
     def stream(
@@ -79,10 +85,12 @@ class Search:
 
         Raises
         ------
+        TooBroadError
+            It would take too long to look through what the query leaves open.
         UnavailableError
             The index cannot be reached now.
         """
-        with self._database.read() as connection:
+        with self._database.read(limit_s=_LIMIT_S) as connection:
             keys = find_keys(connection, query, facilities=scope.facilities)
         silent = self._silent_nodes() if tells_reach else frozenset()
         for start in range(0, len(keys), _AT_ONCE):

@@ -19,6 +19,8 @@ class Fault(Enum):
     """The connection is gone, or the server does not take one now."""
     BUSY = auto()
     """The database is there but did not do it in time, or cannot do it now."""
+    LATE = auto()
+    """It was not done in the time it had."""
     FULL = auto()
     """Its disk is full."""
     REFUSED = auto()
@@ -37,6 +39,9 @@ class Backend(Protocol):
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Open a transaction without time limits that no other migration of this database overlaps."""
+
+    def hurried(self, connection: Connection, limit_s: float) -> AbstractContextManager[None]:
+        """End statements of the block that take longer: each one's time, or that of all, as the system can do it."""
 
     def fault(self, error: DBAPIError) -> Fault:
         """Return what an error means."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pacs_gateway.database.backend import Backend, Fault
-from pacs_gateway.errors import CapacityError, ConfigurationError, UnavailableError
+from pacs_gateway.errors import CapacityError, ConfigurationError, TooBroadError, UnavailableError
 
 T = TypeVar("T")
 
@@ -47,16 +47,32 @@ class Database:
         self._is_away = False
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, *, limit_s: float | None = None) -> Iterator[Connection]:
         """Open a read-only view of one moment; keep it short.
+
+        Parameters
+        ----------
+        limit_s
+            How long it may take; None where nobody from outside says what is looked for.
 
         Raises
         ------
+        TooBroadError
+            It would take longer than `limit_s`.
         UnavailableError
             The database cannot be reached now.
         """
         with self._translated(), self._persistently(self._backend.readers.connect) as connection:
-            yield connection
+            if limit_s is None:
+                yield connection
+                return
+            try:
+                with self._backend.hurried(connection, limit_s):
+                    yield connection
+            except DBAPIError as error:
+                if self._backend.fault(error) is not Fault.LATE:
+                    raise
+                raise TooBroadError("too much would have to be looked through: narrow the search") from None
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a transaction that is committed, durably, before this returns; an exception rolls it back.
@@ -136,7 +152,7 @@ class Database:
                 return UnavailableError("the index is too busy")
             case Fault.LOST:
                 return UnavailableError("the index cannot be reached")
-            case Fault.BUSY:
+            case Fault.BUSY | Fault.LATE:
                 _log.warning("the index cannot serve now: %s", self._backend.describe(error))
                 return UnavailableError("the index cannot serve now")
             case _:

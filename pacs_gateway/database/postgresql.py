@@ -20,6 +20,9 @@ from pacs_gateway.errors import ConfigurationError
 _log = logging.getLogger(__name__)
 
 _WRITERS = 4
+# Compiling a plan takes longer than any of our statements; plans are made for the values at hand, for what a search
+# looks through is told by them.
+_PLANNING = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
 _LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
 _NO_LIMITS = dict.fromkeys(_LIMITS, "0")
 _MIGRATION_LOCK = 0x70616373_67617465  # "pacsgate": advisory locks are numbers, shared by the whole database
@@ -37,7 +40,7 @@ _FAULTS: Mapping[str, Fault] = {
     "53300": Fault.LOST,  # too_many_connections
     "53100": Fault.FULL,  # disk_full
     "53": Fault.BUSY,  # insufficient resources
-    "57014": Fault.BUSY,  # query_canceled: the statement's time is up
+    "57014": Fault.LATE,  # query_canceled: the statement's time is up
     "55P03": Fault.BUSY,  # lock_not_available
     "25006": Fault.BUSY,  # read_only_sql_transaction: a standby answers
     "58": Fault.BUSY,  # the server's own system fails
@@ -73,6 +76,13 @@ class PostgresqlBackend:
         with self._migrator.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
+
+    @contextmanager
+    def hurried(self, connection: Connection, limit_s: float) -> Iterator[None]:
+        """End statements of the transaction that take longer."""
+        limit = text("SELECT set_config('statement_timeout', :limit, true)")
+        connection.execute(limit, {"limit": f"{round(limit_s * 1000)}ms"})
+        yield
 
     def fault(self, error: DBAPIError) -> Fault:
         """Return what an error means, by its SQLSTATE; one without comes from a connection that is none."""
@@ -116,7 +126,7 @@ class PostgresqlBackend:
             # A restart of the server leaves dead connections behind.
             pool_pre_ping=True,
             use_native_hstore=False,
-            connect_args=_connect_args(url, _LIMITS),
+            connect_args=_connect_args(url, {**_LIMITS, **(_PLANNING if is_reader else {})}),
         )
 
         @event.listens_for(engine, "connect")

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
@@ -19,6 +20,8 @@ from pacs_gateway.domain.names import accented
 from pacs_gateway.errors import ConfigurationError
 
 _BUSY_TIMEOUT_MS = 10_000
+_STEPS_BETWEEN_LOOKS = 50_000
+"""Of SQLite's virtual machine: a few milliseconds."""
 _JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs"})
 
@@ -50,10 +53,24 @@ class SqliteBackend:
 
     migrating = writing
 
+    @contextmanager
+    def hurried(self, connection: Connection, limit_s: float) -> Iterator[None]:
+        """End the statement that is under way when the block has taken longer."""
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        deadline = monotonic() + limit_s
+        raw.set_progress_handler(lambda: monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)
+
     def fault(self, error: DBAPIError) -> Fault:
         """Return what an error means; SQLite's own waiting has been done by then, so that nothing is tried again."""
         if not isinstance(error, (OperationalError, InterfaceError)):
             return Fault.REFUSED
+        if str(error.orig) == "interrupted":
+            return Fault.LATE
         return Fault.FULL if "full" in str(error.orig) else Fault.BUSY
 
     def describe(self, error: DBAPIError) -> str:

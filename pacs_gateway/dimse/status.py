@@ -45,6 +45,7 @@ STORE_STATUSES: Mapping[type[errors.GatewayError], StoreStatus] = MappingProxyTy
         errors.RefusedError: StoreStatus.NOT_AUTHORISED,
         errors.UnauthenticatedError: StoreStatus.NOT_AUTHORISED,
         errors.CapacityError: StoreStatus.OUT_OF_RESOURCES,
+        errors.TooBroadError: StoreStatus.OUT_OF_RESOURCES,
         errors.UnavailableError: StoreStatus.PROCESSING_FAILURE,
         errors.IntegrityError: StoreStatus.PROCESSING_FAILURE,
     }
@@ -83,6 +84,7 @@ QUERY_STATUSES: Mapping[type[errors.GatewayError], QueryStatus] = MappingProxyTy
         errors.RefusedError: QueryStatus.NOT_AUTHORISED,
         errors.UnauthenticatedError: QueryStatus.NOT_AUTHORISED,
         errors.CapacityError: QueryStatus.OUT_OF_RESOURCES,
+        errors.TooBroadError: QueryStatus.OUT_OF_RESOURCES,
         errors.UnavailableError: QueryStatus.UNABLE_TO_PROCESS,
         errors.IntegrityError: QueryStatus.UNABLE_TO_PROCESS,
     }
@@ -130,6 +132,7 @@ NORMALIZED_STATUSES: Mapping[type[errors.GatewayError], NormalizedStatus] = Mapp
         errors.RefusedError: NormalizedStatus.NOT_AUTHORISED,
         errors.UnauthenticatedError: NormalizedStatus.NOT_AUTHORISED,
         errors.CapacityError: NormalizedStatus.RESOURCE_LIMITATION,
+        errors.TooBroadError: NormalizedStatus.RESOURCE_LIMITATION,
         errors.UnavailableError: NormalizedStatus.PROCESSING_FAILURE,
         errors.IntegrityError: NormalizedStatus.PROCESSING_FAILURE,
     }

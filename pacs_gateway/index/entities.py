@@ -1,7 +1,9 @@
 """Entities as they are found: their columns, what makes them visible, their order, and what is told of one."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import cast
 
 from sqlalchemy import ColumnElement, FromClause, Row, false, func, literal, select
 
@@ -35,16 +37,17 @@ def told_attributes(level: Level, attributes: Collection[Attribute] | None) -> t
     return tuple(a for a in attributes if a.level in levels)
 
 
+@lru_cache(maxsize=256)
 def columns_of_match(
-    level: Level, attributes: Iterable[Attribute], facilities: frozenset[str] | None
-) -> list[ColumnElement[object]]:
+    level: Level, attributes: tuple[Attribute, ...], facilities: frozenset[str] | None
+) -> tuple[ColumnElement[object], ...]:
     """Return the columns of a match."""
     columns: list[ColumnElement[object]] = [
         (_counted(a, facilities) if a.keyword in COUNTED else column_of(a)).label(a.keyword) for a in attributes
     ]
     if level is not Level.PATIENT:
         columns += [study.c.facility.label("_facility"), study.c.is_flagged.label("_flagged")]
-    return columns
+    return tuple(columns)
 
 
 def _counted(attribute: Attribute, facilities: frozenset[str] | None) -> ColumnElement[object]:
@@ -59,6 +62,7 @@ def _counted(attribute: Attribute, facilities: frozenset[str] | None) -> ColumnE
     return select(number).select_from(related).where(related.c.patient_key == patient.c.id, *visible).scalar_subquery()
 
 
+@cache
 def source_of(level: Level) -> FromClause:
     """Return the tables that tell of an entity."""
     if level is Level.PATIENT:
@@ -90,25 +94,36 @@ def _visible_study(one: FromClause, facilities: frozenset[str] | None) -> list[C
     return visible
 
 
-def order_of(level: Level) -> list[ColumnElement[object]]:
+@cache
+def order_of(level: Level) -> tuple[ColumnElement[object], ...]:
     """Order of lists, the same in both databases (settled: Matching)."""
     if level is Level.PATIENT:
-        return [patient.c.patient_name_fold, patient.c.identity]
+        return (patient.c.patient_name_fold, patient.c.identity)
     order: list[ColumnElement[object]] = [study.c.study_date.desc(), study.c.study_time.desc(), study.c.study_uid]
     if level in (Level.SERIES, Level.IMAGE):
         order += [func.coalesce(series.c.series_number, LARGEST_NUMBER), series.c.series_uid]
     if level is Level.IMAGE:
         order += [func.coalesce(instance.c.instance_number, LARGEST_NUMBER), instance.c.sop_uid]
-    return order
+    return tuple(order)
 
 
 def to_match(level: Level, row: Row[*tuple[object, ...]], attributes: tuple[Attribute, ...]) -> Match:
     """Return the match that a row of the columns of `attributes` is."""
-    values = {a.keyword: _text(a, value) for a, value in zip(attributes, row, strict=False)}
+    keywords, others = _shape(attributes)
+    values = dict(zip(keywords, cast(Row[*tuple[str, ...]], row), strict=False))
+    for attribute in others:
+        values[attribute.keyword] = _text(attribute, values[attribute.keyword])
     if level is Level.PATIENT:
         return Match(level, values, "", is_flagged=False)
     facility, is_flagged = row[len(attributes)], row[len(attributes) + 1]
     return Match(level, values, str(facility), bool(is_flagged))
+
+
+@lru_cache(maxsize=256)
+def _shape(attributes: tuple[Attribute, ...]) -> tuple[tuple[str, ...], tuple[Attribute, ...]]:
+    """Return the keywords of a row, and which of its columns do not hold the text that is told."""
+    others = tuple(a for a in attributes if a.column is None or a.vr in ("IS", "US"))
+    return tuple(a.keyword for a in attributes), others
 
 
 def _text(attribute: Attribute, value: object) -> str:

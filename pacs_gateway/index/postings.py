@@ -7,7 +7,7 @@ the query's conditions are put to every study of it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, true
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, or_, select, true
 
 from pacs_gateway.database.schema.archive import instance, patient, patient_word, series, study
 from pacs_gateway.domain import names
@@ -17,6 +17,13 @@ from pacs_gateway.domain.time_span import TimeSpan
 from pacs_gateway.index.conditions import condition_on
 from pacs_gateway.index.name_search import pieces_of, words_with
 
+# Made once: putting an alias together takes longer than asking for a page.
+_EVERYTHING, _OWN, _MADE = study.alias("everything"), study.alias("own"), study.alias("made")
+_WORDED, _OTHER = patient_word.alias("worded"), patient_word.alias("other")
+_NAMED, _NAMED_PATIENT = study.alias("named"), patient.alias("named_patient")
+_NAMED_SERIES, _NAMED_INSTANCE = series.alias("named_series"), instance.alias("named_instance")
+_OF_PATIENT = _NAMED_PATIENT.join(_NAMED, _NAMED.c.patient_key == _NAMED_PATIENT.c.id)
+_OF_INSTANCE = _NAMED_INSTANCE.join(_NAMED_SERIES, _NAMED_SERIES.c.id == _NAMED_INSTANCE.c.series_key)
 _MOST_COMBINATIONS = 500
 _MOST_WORDS_LOOKED_UP = 32
 
@@ -28,6 +35,10 @@ class Days:
     first: str = ""
     below: str | None = None
     """None: without an end."""
+    first_time: str = ""
+    """Of the first day, the times before this one are left out; for lists that know the time."""
+    below_time: str = ""
+    """Of the last day, the times before this one are included; for lists that know the time."""
 
     @classmethod
     def of(cls, query: Query) -> "Days":
@@ -41,10 +52,16 @@ class Days:
             return cls()
         return cls(first, f"{last}~~" if last else None)
 
-    def on(self, date: ColumnElement[str]) -> list[ColumnElement[bool]]:
-        """Return what a date of these days meets."""
+    def on(self, date: ColumnElement[str], time: ColumnElement[str] | None) -> list[ColumnElement[bool]]:
+        """Return what a date of these days meets; by the date first, for which there is an index."""
         conditions = [date >= self.first] if self.first else []
-        return conditions if self.below is None else [*conditions, date < self.below]
+        if self.first_time and time is not None:
+            conditions.append(or_(date != self.first, time >= self.first_time))
+        if self.below is None:
+            return conditions
+        if self.below_time and time is not None:
+            return [*conditions, date <= self.below, or_(date != self.below, time < self.below_time)]
+        return [*conditions, date < self.below]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +76,12 @@ class Posting:
     is_single: bool = True
     """The list is one piece of an index: in the order of its dates, each study once."""
     words: Sequence[str] = ()
+    time: ColumnElement[str] | None = None
+    """Where the list knows it."""
 
     def within(self, days: Days) -> list[ColumnElement[bool]]:
         """Return what makes an entry one of the list, and of these days."""
-        return [self.condition, *(days.on(self.date) if self.date is not None else ())]
+        return [self.condition, *(days.on(self.date, self.time) if self.date is not None else ())]
 
     def entries(self, days: Days) -> Select[int]:
         """Return the keys of the studies on the list, each once."""
@@ -71,9 +90,8 @@ class Posting:
 
     def has(self, study_key: ColumnElement[int]) -> ColumnElement[bool]:
         """Return whether a study is on this list, which is one of words."""
-        other = patient_word.alias()
-        on_it = (other.c.study_key == study_key, other.c.word.in_(self.words))
-        return select(other.c.word).where(*on_it).exists()
+        on_it = (_OTHER.c.study_key == study_key, _OTHER.c.word.in_(self.words))
+        return select(_OTHER.c.word).where(*on_it).exists()
 
     @property
     def is_quick_to_ask(self) -> bool:
@@ -83,19 +101,19 @@ class Posting:
 
 def everything() -> Posting:
     """Return the list of all studies."""
-    one = study.alias("everything")
-    return Posting(one, one.c.id, true(), one.c.study_date)
+    one = _EVERYTHING
+    return Posting(one, one.c.id, true(), one.c.study_date, time=one.c.study_time)
 
 
 def of_facilities(facilities: Sequence[str]) -> Posting:
     """Return the list of the studies of some facilities."""
-    one = study.alias("own")
+    one = _OWN
     return Posting(one, one.c.id, one.c.facility.in_(facilities), one.c.study_date, len(facilities) == 1)
 
 
 def of_words(words: Sequence[str]) -> Posting:
     """Return the list of the studies with any of these words in a name of their patient."""
-    one = patient_word.alias("worded")
+    one = _WORDED
     return Posting(one, one.c.study_key, one.c.word.in_(words), one.c.study_date, len(words) == 1, words)
 
 
@@ -115,7 +133,7 @@ def of_modalities(connection: Connection, query: Query) -> Posting | None:
     found = connection.execute(known).scalars().all()
     if len(found) > _MOST_COMBINATIONS:
         return None
-    one = study.alias("made")
+    one = _MADE
     return Posting(one, one.c.id, one.c.modalities.in_(found), one.c.study_date, len(found) == 1)
 
 
@@ -142,25 +160,21 @@ def _lower(values: Sequence[str]) -> list[str]:
 
 
 def _by_series(values: Sequence[str]) -> Posting:
-    one = series.alias("named")
+    one = _NAMED_SERIES
     return Posting(one, one.c.study_key, one.c.series_uid.in_(values), None, is_single=False)
 
 
 def _by_instance(values: Sequence[str]) -> Posting:
-    one, of = instance.alias("named"), series.alias("of_named")
-    joined = one.join(of, of.c.id == one.c.series_key)
-    return Posting(joined, of.c.study_key, one.c.sop_uid.in_(values), None, is_single=False)
+    wanted = _NAMED_INSTANCE.c.sop_uid.in_(values)
+    return Posting(_OF_INSTANCE, _NAMED_SERIES.c.study_key, wanted, None, is_single=False)
 
 
 def _by_study(column: str, values: Sequence[str]) -> Posting:
-    one = study.alias("named")
-    return Posting(one, one.c.id, one.c[column].in_(values), None)
+    return Posting(_NAMED, _NAMED.c.id, _NAMED.c[column].in_(values), None)
 
 
 def _by_patient(values: Sequence[str]) -> Posting:
-    person, one = patient.alias("named"), study.alias("of_named")
-    joined = person.join(one, one.c.patient_key == person.c.id)
-    return Posting(joined, one.c.id, person.c.patient_id_lower.in_(_lower(values)), None)
+    return Posting(_OF_PATIENT, _NAMED.c.id, _NAMED_PATIENT.c.patient_id_lower.in_(_lower(values)), None)
 
 
 _KEYS: Mapping[str, Callable[[Sequence[str]], Posting]] = {

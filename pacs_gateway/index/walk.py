@@ -5,7 +5,7 @@ is taken in stretches of days, each long enough to hold what is missing as far a
 stretch is one statement over a small part of an index, and its cost does not depend on what a planner believes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -104,8 +104,7 @@ def _shortest(connection: Connection, postings: Sequence[Posting], days: Days) -
 def _sparsest(connection: Connection, postings: Sequence[Posting], days: Days) -> Route:
     """Return the way through the list that has the fewest entries where the newest thousand studies are."""
     whole = everything()
-    mark = _mark(connection, whole, days, SHORT)
-    newest = Days(mark or days.first, days.below)
+    newest, _ = _split(connection, whole, days, SHORT, with_time=False)
     shares = [n_entries / SHORT for n_entries in _sizes(connection, postings, newest)]
     density, posting = min(zip(shares, postings, strict=True), key=lambda pair: pair[0], default=(1.0, whole))
     share = max(prod(shares) / max(density, 1 / SHORT), _LEAST_SHARE)
@@ -129,11 +128,22 @@ def _sizes(connection: Connection, postings: Sequence[Posting], days: Days) -> S
     return tuple(connection.execute(select(*lengths)).one())
 
 
-def _mark(connection: Connection, posting: Posting, days: Days, depth: int) -> str | None:
-    """Return the date of the entry at `depth` of a list, None where it is not so long."""
+def _split(
+    connection: Connection, posting: Posting, days: Days, depth: int, *, with_time: bool
+) -> tuple[Days, Days | None]:
+    """Return the newest days that have the first `depth` entries of a list, and those behind them, if there are any."""
     assert posting.date is not None
-    date = select(posting.date).select_from(posting.source).where(*posting.within(days))
-    return connection.execute(date.order_by(posting.date.desc()).limit(1).offset(depth)).scalar_one_or_none()
+    columns, order = [posting.date], [posting.date.desc()]
+    if with_time and posting.time is not None:
+        columns.append(posting.time)
+        order.append(posting.time.desc())
+    entries = select(*columns).select_from(posting.source).where(*posting.within(days)).order_by(*order)
+    mark = connection.execute(entries.limit(1).offset(depth)).first()
+    if mark is None or not mark[0]:  # what has no date is not divided
+        return days, None
+    date, time = mark[0], mark[1] if len(mark) > 1 else ""
+    newest = replace(days, first=date, first_time=time)
+    return newest, replace(days, below=date, below_time=time)
 
 
 Statement = Callable[[CTE], Select[*tuple[object, ...]]]
@@ -150,11 +160,23 @@ def walk(
     n_rows
         So many at most; None for all.
     """
+    if n_rows is None or route.is_at_once or route.measure is None:
+        return take(connection, statement(route.listed(route.days)), offset=offset, n_rows=n_rows)
     rows: list[Row[*tuple[object, ...]]] = []
-    for days in _stretches(connection, route, level, offset=offset, n_rows=n_rows, rows=rows):
-        n_missing = None if n_rows is None else n_rows - len(rows)
-        page, offset = take(connection, statement(route.listed(days)), offset=offset, n_rows=n_missing)
+    days: Days | None = route.days
+    n_wanted, n_seen = offset + n_rows, 0.0
+    # What is passed over is counted first; only then something is fetched and sorted.
+    depth = max(_LEAST, (offset or n_rows) * _DEPTHS[level]) / route.density / route.share
+    while days is not None and len(rows) < n_rows:
+        newest, days = _split(connection, route.measure, days, round(depth), with_time=route.posting.time is not None)
+        page, offset = take(connection, statement(route.listed(newest)), offset=offset, n_rows=n_rows - len(rows))
         rows += page
+        n_seen += depth
+        n_missing = n_rows - len(rows)
+        rate = max(n_wanted - offset - n_missing, 0.5) / n_seen
+        depth = min(max((offset or n_missing) / rate, _LEAST), _GROWTH * n_seen)
+        if not page and not offset:
+            depth = max(depth, 2 * n_seen)
     return rows, offset
 
 
@@ -162,34 +184,9 @@ def take(
     connection: Connection, found: Select[*tuple[object, ...]], *, offset: int, n_rows: int | None
 ) -> tuple[list[Row[*tuple[object, ...]]], int]:
     """Return rows of a statement from `offset` on, and how much of the offset is left when there are none."""
-    rows = list(connection.execute(found.offset(offset or None).limit(n_rows)).all())
-    if rows or not offset:
-        return rows, 0
-    number = select(func.count()).select_from(found.order_by(None).subquery())
-    return rows, offset - connection.execute(number).scalar_one()
-
-
-def _stretches(
-    connection: Connection,
-    route: Route,
-    level: Level,
-    *,
-    offset: int,
-    n_rows: int | None,
-    rows: Sequence[object],
-) -> Iterator[Days]:
-    """Yield stretches of days, the newest first, until `rows` are as many as are wanted."""
-    if route.is_at_once or n_rows is None or route.measure is None:
-        yield route.days
-        return
-    days, n_seen = route.days, 0.0
-    depth = max(_LEAST, (offset + n_rows) * _DEPTHS[level]) / route.density / route.share
-    while len(rows) < n_rows:
-        mark = _mark(connection, route.measure, days, round(depth))
-        yield Days(mark or days.first, days.below)
-        if not mark:
-            return
-        days = Days(days.first, mark)
-        n_seen += depth
-        rate = max(len(rows), 0.5) / n_seen
-        depth = min(max((n_rows - len(rows)) / rate, 2 * n_seen), _GROWTH * n_seen)
+    if offset:
+        number = found.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+        n_found = connection.execute(number).scalar_one()
+        if n_found <= offset:
+            return [], offset - n_found
+    return list(connection.execute(found.offset(offset or None).limit(n_rows)).all()), 0

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from benchmarks import metadata, pictures, receive, retrieve, start, study
+from benchmarks import metadata, pictures, receive, retrieve, search, start, study
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -98,3 +99,20 @@ def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys
     facts = json.loads(everything.read_text())
     assert facts["goals"][0]["reached"] > 0
     assert {m["subject"]["side"] for m in facts["measurements"]} == {"gateway", "orthanc"}
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgresql"))])
+def test_searching_is_measured(tmp_path: Path, database: str) -> None:
+    kinds = ("patient-id", "substring-rare", "find-name")
+    subjects = [Subject("gateway", work) for work in search.works(database, search.SMALL, kinds)]
+    if database == "sqlite":
+        subjects.append(Subject("orthanc", "search/sqlite/small/patient-id"))
+    # Where the user of the database may go, too.
+    with TemporaryDirectory(prefix="pacs-benchmark-") as folder:
+        Path(folder).chmod(0o755)
+        results = list(search.measure_all(subjects, Path(folder), scale=0.01, n_runs=1))
+
+    assert [result.subject for result in results] == subjects
+    for result in results:
+        assert isinstance(result, Measurement), result
+        assert 0 < result.facts["p50_s"] <= result.facts["p99_s"] <= result.facts["worst_s"]

@@ -55,10 +55,10 @@ class LeavingDatabase(Database):
     is_away = False
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, *, limit_s: float | None = None) -> Iterator[Connection]:
         if self.is_away:
             raise UnavailableError("the index cannot be reached")
-        with super().read() as connection:
+        with super().read(limit_s=limit_s) as connection:
             yield connection
 
 

@@ -11,7 +11,7 @@ from pacs_gateway.database.engine import RefusedStatementError
 from pacs_gateway.database.lowered import lowered
 from pacs_gateway.database.schema.access import change_counter
 from pacs_gateway.database.schema.archive import patient
-from pacs_gateway.errors import ConfigurationError, UnavailableError
+from pacs_gateway.errors import ConfigurationError, TooBroadError, UnavailableError
 
 
 def add(database: Database, value: int) -> None:
@@ -44,6 +44,18 @@ def test_readers_cannot_write_and_see_one_moment(database: Database) -> None:
     with pytest.raises(UnavailableError), database.read() as connection:
         connection.execute(insert(change_counter).values(name="x", value=1))
     assert n_rows(database) == 1
+
+
+def test_a_read_that_takes_longer_than_it_may_is_ended_and_the_next_is_not(database: Database) -> None:
+    endless = text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :last) SELECT max(i) FROM n"
+    )
+
+    with pytest.raises(TooBroadError, match="narrow"), database.read(limit_s=0.2) as connection:
+        connection.execute(endless, {"last": 1_000_000_000}).all()
+
+    with database.read() as connection:
+        assert connection.execute(endless, {"last": 100_000}).scalar_one() == 100_000
 
 
 def test_readers_that_are_used_up_say_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
