@@ -74,8 +74,7 @@ def _syntax(elements: Mapping[str, object], bulk: BulkData) -> str:
     if len(syntaxes) > 1:
         raise InvalidInstanceError("the frames are not all in one transfer syntax")
     (syntax,) = syntaxes
-    uid = UID(syntax)
-    if not uid.is_transfer_syntax or not uid.is_encapsulated:
+    if not is_uid(syntax) or not UID(syntax).is_transfer_syntax or not UID(syntax).is_encapsulated:
         raise UnsupportedSyntaxError("the pixels are in a transfer syntax that is not taken")
     return syntax
 
