@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import cast
 
-from sqlalchemy import ColumnElement, FromClause, Row, false, func, literal, select
+from sqlalchemy import CTE, ColumnElement, FromClause, Row, false, func, literal, select
 
 from pacs_gateway.database.schema.archive import instance, patient, series, study
 from pacs_gateway.database.unindexed import unindexed
@@ -62,12 +62,13 @@ def _counted(attribute: Attribute, facilities: frozenset[str] | None) -> ColumnE
     return select(number).select_from(related).where(related.c.patient_key == patient.c.id, *visible).scalar_subquery()
 
 
-@cache
-def source_of(level: Level) -> FromClause:
-    """Return the tables that tell of an entity."""
+def source_of(level: Level, listed: CTE | None = None) -> FromClause:
+    """Return the tables that tell of an entity, from a list of studies on where there is one."""
     if level is Level.PATIENT:
         return patient
-    source: FromClause = study.join(patient, patient.c.id == study.c.patient_key)
+    # In the order in which they are to be gone through: study by study, and only then whose it is.
+    source: FromClause = study if listed is None else listed.join(study, study.c.id == listed.c.key)
+    source = source.join(patient, patient.c.id == study.c.patient_key)
     if level in (Level.SERIES, Level.IMAGE):
         source = source.join(series, series.c.study_key == study.c.id)
     if level is Level.IMAGE:

@@ -140,7 +140,7 @@ class _Search:
         route = find_route(self.connection, self.query, self.facilities, part.name)
 
         def statement(listed: CTE) -> Select[*tuple[object, ...]]:
-            source = listed.join(source_of(self.query.level), study.c.id == listed.c.key)
+            source = source_of(self.query.level, listed)
             return self._met(part, select(*self.columns).select_from(source))
 
         return walk(self.connection, route, statement, self.query.level, offset=offset, n_rows=n_rows)
