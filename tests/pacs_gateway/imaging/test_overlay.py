@@ -1,15 +1,19 @@
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from pacs_gateway.errors import GatewayError, InvalidInstanceError
 from pacs_gateway.imaging.decode import decode_cells, decode_frame
 from pacs_gateway.imaging.overlay import drawn, has_embedded, overlay_mask
 from pacs_gateway.imaging.pixels import describe_pixels
-from tests.pacs_gateway.imaging.samples import BIG, LITTLE, as_received, grey_header, named
+from tests.pacs_gateway.imaging.samples import BIG, LITTLE, as_received, grey_header, image_paths, load, named
 
 _SHAPE = (4, 6)
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -165,3 +169,16 @@ def test_an_overlay_with_less_data_than_it_says_is_refused() -> None:
     header[0x6000, 0x0010].value = 40
     with pytest.raises(InvalidInstanceError):
         overlay_mask(header, _SHAPE, index=0)
+
+
+@pytest.mark.peer("dcmtk")
+def test_an_overlay_lies_where_dcmtk_draws_it(tmp_path: Path) -> None:
+    (path,) = (path for path in image_paths() if path.name == "examples_overlay.dcm")
+    shown = {}
+    for option in ("--no-overlays", "+Omr"):
+        picture = tmp_path / f"{option}.png"
+        subprocess.run(["dcm2pnm", "+Wm", option, "+on", str(path), str(picture)], check=True, timeout=60)
+        shown[option] = np.asarray(Image.open(picture))
+    plain = shown["--no-overlays"]
+    mask = overlay_mask(load(path).header, plain.shape, index=0)
+    np.testing.assert_array_equal(drawn(plain, mask), shown["+Omr"])
