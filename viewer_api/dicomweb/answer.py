@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from pacs_gateway.archive.egress import Payload
 from pacs_gateway.dicomweb import multipart
 from pacs_gateway.dicomweb.media_type import MediaType
 from viewer_api.negotiation import ZIP, Offer
+from viewer_api.read_ahead import ReadAheadResponse
 
 # What somebody else made is handed over as a file, never shown as a part of our site (promises B11).
 ATTACHMENT = {"Content-Disposition": "attachment"}
@@ -99,11 +100,14 @@ def _opening(offer: Offer, location: str, boundary: str) -> bytes:
 
 def _sent(pieces: Iterator[bytes], headers: Mapping[str, str]) -> Response:
     """Return a body as an answer: at once where it is small, streamed where it is not."""
-    gathering = gathered(pieces)
-    first = next(gathering, b"")
-    if len(first) < _PIECE_BYTES:
-        return Response(first, headers=dict(headers))
-    return StreamingResponse(chain((first,), gathering), headers=headers)
+    begun: list[bytes] = []
+    n_bytes = 0
+    for piece in pieces:
+        begun.append(piece)
+        n_bytes += len(piece)
+        if n_bytes >= _PIECE_BYTES:
+            return ReadAheadResponse(chain(begun, pieces), headers)
+    return Response(b"".join(begun), headers=dict(headers))
 
 
 def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

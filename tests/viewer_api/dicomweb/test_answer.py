@@ -1,25 +1,18 @@
 """How answers are cut into the pieces that are sent."""
 
-import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from starlette.responses import StreamingResponse
 
 from pacs_gateway.archive.egress import Payload
-from viewer_api.dicomweb.answer import Part, single
+from viewer_api.dicomweb.answer import Part, gathered, single
 from viewer_api.negotiation import OCTETS, Offer
+from viewer_api.read_ahead import ReadAheadResponse
 
 
 def sent(pieces: list[bytes]) -> list[bytes]:
-    answer = single(Part(Offer(OCTETS), "here", Payload(iter(pieces))))
-    assert isinstance(answer, StreamingResponse)
-
-    async def collect() -> list[bytes]:
-        return [bytes(piece) async for piece in answer.body_iterator if not isinstance(piece, str)]
-
-    return asyncio.run(collect())
+    return list(gathered(iter(pieces)))
 
 
 def test_small_pieces_are_sent_together_and_large_ones_as_they_are() -> None:
@@ -37,7 +30,7 @@ def test_small_pieces_are_sent_together_and_large_ones_as_they_are() -> None:
 @pytest.mark.parametrize("pieces", [[], [b"small"], [bytes(300_000), bytes(300_000)]])
 def test_a_small_answer_is_sent_at_once_and_says_how_long_it_is(pieces: list[bytes]) -> None:
     answer = single(Part(Offer(OCTETS), "here", Payload(iter(pieces))))
-    assert not isinstance(answer, StreamingResponse)
+    assert not isinstance(answer, ReadAheadResponse)
     assert answer.body == b"".join(pieces)
     assert int(answer.headers["content-length"]) == sum(map(len, pieces))
 
