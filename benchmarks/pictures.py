@@ -20,8 +20,8 @@ FRAMES, RENDERED, THUMBNAIL = "pictures/frame", "pictures/rendered", "pictures/t
 _N_SLICES = 300
 _N_CALLERS = 4
 _N_PICTURES = 1000
-_ASK_S = 8.0
-_SHORTEST_S = 1.0
+_ASK_S = 8
+_SHORTEST_S = 1
 _SETTLE_S = 600.0
 _RATE = re.compile(r"^Requests/sec:\s+([0-9.]+)$", re.MULTILINE)
 # Goes from slice to slice, so that no answer is the one of the request before.
@@ -68,14 +68,14 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: 
             for side, works in groupby(wanted, lambda subject: subject.side):
                 with RECEIVERS[side](root / side) as receiver:
                     for subject in works:
-                        yield _measure(subject, receiver, samples, max(_SHORTEST_S, _ASK_S * scale))
+                        yield _measure(subject, receiver, samples, max(_SHORTEST_S, round(_ASK_S * scale)))
     except BenchmarkError as error:
         yield from (Failure(subject, str(error)) for subject in wanted)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _measure(subject: Subject, receiver: Receiver, samples: Samples, for_s: float) -> Measurement:
+def _measure(subject: Subject, receiver: Receiver, samples: Samples, for_s: int) -> Measurement:
     resource = _RESOURCES[subject.work]
     paths = _paths(receiver, samples, resource.below)
     for path in paths[:: max(1, len(paths) // _N_CALLERS)]:
@@ -105,7 +105,7 @@ def _paths(receiver: Receiver, samples: Samples, below: str) -> Sequence[str]:
     return [f"{series}/instances/{uid}{below}" for uid in uids]
 
 
-def _rate(receiver: Receiver, paths: Iterable[str], accept: str, for_s: float) -> float:
+def _rate(receiver: Receiver, paths: Iterable[str], accept: str, for_s: int) -> float:
     """Return how many answers a second came when several callers asked one after the other.
 
     Raises
@@ -116,7 +116,7 @@ def _rate(receiver: Receiver, paths: Iterable[str], accept: str, for_s: float) -
     list_of_paths, script = receiver.folder / "paths.txt", receiver.folder / "pictures.lua"
     list_of_paths.write_text("\n".join(paths))
     script.write_text(_SCRIPT.replace("PATHS", json.dumps(str(list_of_paths))))
-    command = [find_program("wrk"), "-t1", f"-c{_N_CALLERS}", f"-d{for_s:g}s", "-s", str(script)]
+    command = [find_program("wrk"), "-t1", f"-c{_N_CALLERS}", f"-d{for_s}s", "--timeout", "60s", "-s", str(script)]
     asked = [*command, "-H", f"Accept: {accept}", f"http://{HOST}:{receiver.web_port}"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=for_s + _SETTLE_S)
     found = _RATE.search(done.stdout)
