@@ -44,6 +44,22 @@ BODIES: Mapping[str, tuple[str, bytes]] = {
         b'{"00400275":{"vr":"SQ","Value":[' * 900 + b"{}" + b"]}}" * 900,
     ),
     "a part of 17 MiB": (DICOM_JSON, b"[" + b" " * (17 * _MIB) + b"]"),
+    "millions of empty lists": (DICOM_JSON, b"[" + b"[]," * (5 * _MIB) + b"[]]"),
+    "millions of empty objects": (DICOM_JSON, b"[" + b"{}," * (5 * _MIB) + b"{}]"),
+    "millions of numbers": (
+        DICOM_JSON,
+        b'[{"00280030":{"vr":"DS","Value":[' + b"1," * (7 * _MIB) + b"1]}}]",
+    ),
+    "a number of a million digits": (DICOM_JSON, b'[{"00280010":{"vr":"US","Value":[' + b"9" * _MIB + b"]}}]"),
+    "a million keys": (
+        DICOM_JSON,
+        b"[{" + b",".join(b'"%08X":{"vr":"LO"}' % n for n in range(0x90000, 0x90000 + 500_000)) + b"}]",
+    ),
+    "hundreds of thousands of keys": (
+        DICOM_JSON,
+        b"[{" + b",".join(b'"%08X":{"vr":"LO"}' % n for n in range(0x90000, 0x90000 + 140_000)) + b"}]",
+    ),
+    "more instances than a body may have": (DICOM_JSON, b"[" + b"{}," * 10_000 + b"{}]"),
     "one key twice": (DICOM_JSON, b'[{"00080018":{"vr":"UI","Value":["1.2"]},"00080018":{"vr":"UI","Value":["1.3"]}}]'),
     "not a number": (DICOM_JSON, b'[{"00280030":{"vr":"DS","Value":[NaN, Infinity]}}]'),
     "lone surrogates": (DICOM_JSON, b'[{"00100010":{"vr":"PN","Value":[{"Alphabetic":"\\ud800"}]}}]'),
@@ -65,6 +81,10 @@ BODIES: Mapping[str, tuple[str, bytes]] = {
         _XML_HEAD + b'<!DOCTYPE x [<!ENTITY % p SYSTEM "http://127.0.0.1:9/p"> %p;]><NativeDicomModel/>',
     ),
     "elements in one another": (DICOM_XML, _XML_HEAD + b"<Item>" * 500_000),
+    "millions of elements": (
+        DICOM_XML,
+        _XML_HEAD + b"<NativeDicomModel>" + b"<a/>" * (3 * _MIB) + b"</NativeDicomModel>",
+    ),
     "a name without end": (DICOM_XML, _XML_HEAD + b"<" + b"a" * (15 * _MIB)),
     "a value of 15 MiB": (
         DICOM_XML,

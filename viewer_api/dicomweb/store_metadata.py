@@ -22,6 +22,7 @@ from pacs_gateway.dicomweb.media_type import MediaType
 from pacs_gateway.dicomweb.multipart import Event, MessageTooLargeError, PartBegin, PartData
 from pacs_gateway.domain.instance import Origin
 from pacs_gateway.errors import GatewayError, InvalidInstanceError, InvalidMessageError, MismatchError
+from viewer_api.dicomweb.answer import gathered
 from viewer_api.dicomweb.bulk_media import transfer_syntax_of
 from viewer_api.dicomweb.store_result import Result, failure_reason, stored
 from viewer_api.errors import UnsupportedMediaTypeError
@@ -29,6 +30,10 @@ from viewer_api.negotiation import DICOM, OCTETS
 
 MAX_METADATA_BYTES = 16 << 20
 """Of one part: it is read whole, and takes several times as much when it is."""
+MAX_INSTANCES = 10_000
+"""Of one body, as many as it may have parts (promises B15)."""
+_MAX_VALUES = 300_000
+"""Of one part, about: objects, lists and members are counted before anything is made of them."""
 _PIECE_BYTES = 1 << 20
 _N_COMMITTING = 8
 """Instances of one request that may wait for their commit while others are put together."""
@@ -42,8 +47,13 @@ def _json_objects(body: bytes) -> list[object]:
     Raises
     ------
     InvalidInstanceError
-        It cannot be read.
+        It cannot be read, or says too much.
     """
+    # What is made of two bytes takes a hundred.
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise InvalidInstanceError(
+            f"a part of metadata has more than {_MAX_VALUES} values: send fewer instances in each"
+        )
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -153,6 +163,8 @@ class MetadataBody:
     async def _take_in(self, offset: int, length: int) -> None:
         """Put the instances of one part of metadata together, one after the other."""
         decoded = await run_sync(self._decoded, offset, length)
+        if len(self._results) + len(decoded) > MAX_INSTANCES:
+            raise MessageTooLargeError(f"the body has more than {MAX_INSTANCES} instances")
         for dataset in decoded:
             await self._committing.acquire()
             received = await run_sync(self._received, dataset)
@@ -182,7 +194,7 @@ class MetadataBody:
                 sop_class_uid=composed.identity.sop_class_uid,
                 sop_instance_uid=composed.identity.sop_instance_uid,
             )
-            for piece in composed.data_set:
+            for piece in gathered(composed.data_set):
                 reception.write(piece)
         except GatewayError as error:
             if reception is not None:
