@@ -77,6 +77,10 @@ class Receiver(ABC):
         """
         raise BenchmarkError(f"{self.title} moves nothing to {ae_title} at {port}")
 
+    def archive_path(self, study_uid: str) -> str:
+        """Return where a study is to be had as a ZIP archive."""
+        return f"/dicom-web/studies/{study_uid}"
+
     def wait_until_settled(self, deadline_s: float) -> None:
         """Wait until nothing is left to be done about what was received."""
         self.program.wait_until_quiet(deadline_s)
@@ -256,6 +260,13 @@ class Orthanc(Receiver):
         """Return how many instances its index counts."""
         status, body, _ = self.get("/statistics")
         return int(json.loads(body)["CountInstances"]) if status == 200 else 0
+
+    def archive_path(self, study_uid: str) -> str:
+        """Return the archive of the study, by Orthanc's own name for it."""
+        length = {"Content-Length": str(len(study_uid))}
+        with self.asked("POST", "/tools/lookup", length, [study_uid.encode()]) as response:
+            found = json.loads(response.read())
+        return f"{found[0]['Path']}/archive"
 
     def register(self, ae_title: str, port: int) -> None:
         """Add a modality."""

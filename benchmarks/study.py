@@ -1,4 +1,4 @@
-"""P7: how long a whole CT study takes by WADO-RS, and whether the server's memory stays flat meanwhile."""
+"""P7: how long a whole CT study takes by WADO-RS and as a ZIP archive, and whether the server's memory stays flat."""
 
 import shutil
 import time
@@ -11,9 +11,10 @@ from benchmarks.process import BenchmarkError
 from benchmarks.receive import load
 from benchmarks.receivers import HOST, RECEIVERS, Receiver
 from benchmarks.samples import Kind, Samples, prepare
-from benchmarks.web import count_parts, drain
+from benchmarks.web import count_members, count_parts, drain
 
-WORK = "study/wado"
+WADO, ZIP = "study/wado", "study/zip"
+WORKS = (WADO, ZIP)
 _N_SLICES = 250
 _N_FETCHES = 7
 _SETTLE_S = 600.0
@@ -41,14 +42,17 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, n_runs: 
 
 def _measure(subject: Subject, folder: Path, samples: Samples) -> Measurement:
     """Fetch the study once to see that it is whole, then often."""
-    path = f"/dicom-web/studies/{samples.study_uid}"
     with RECEIVERS[subject.side](folder) as receiver:
-        with receiver.asked("GET", path, {"Accept": _ACCEPT}) as response:
-            if (n_parts := count_parts(response)) != samples.n_instances:
-                raise BenchmarkError(f"{receiver.title} sent {n_parts} of {samples.n_instances} instances")
+        if subject.work == ZIP:
+            path, accept, count = receiver.archive_path(samples.study_uid), "application/zip", count_members
+        else:
+            path, accept, count = f"/dicom-web/studies/{samples.study_uid}", _ACCEPT, count_parts
+        with receiver.asked("GET", path, {"Accept": accept}) as response:
+            if (n_found := count(response)) != samples.n_instances:
+                raise BenchmarkError(f"{receiver.title} sent {n_found} of {samples.n_instances} instances")
         receiver.program.reset_peaks()
         before = receiver.program.usage()
-        fetched = [_fetch(receiver, path) for _ in range(_N_FETCHES)]
+        fetched = [_fetch(receiver, path, accept) for _ in range(_N_FETCHES)]
         grown_mib = receiver.program.grown_since(before)
         processes = receiver.program.usage_since(before)
     seconds = median(seconds for seconds, _ in fetched)
@@ -60,8 +64,8 @@ def _measure(subject: Subject, folder: Path, samples: Samples) -> Measurement:
     return Measurement(subject, seconds, facts, processes)
 
 
-def _fetch(receiver: Receiver, path: str) -> tuple[float, int]:
+def _fetch(receiver: Receiver, path: str, accept: str) -> tuple[float, int]:
     """Return how long the answer took and its length."""
     start = time.perf_counter()
-    n_bytes = drain((HOST, receiver.web_port), path, _ACCEPT)
+    n_bytes = drain((HOST, receiver.web_port), path, accept)
     return time.perf_counter() - start, n_bytes

@@ -3,7 +3,9 @@
 import socket
 from collections.abc import Iterator
 from http.client import HTTPResponse
+from tempfile import TemporaryFile
 from typing import IO
+from zipfile import ZipFile
 
 from benchmarks.process import BenchmarkError
 from pacs_gateway.dicomweb.media_type import MediaType
@@ -37,6 +39,17 @@ def count_parts(response: HTTPResponse) -> int:
     n_parts = sum(isinstance(event, PartBegin) for piece in pieces_of(response) for event in reader.feed(piece))
     reader.close()
     return n_parts
+
+
+def count_members(response: HTTPResponse) -> int:
+    """Return how many files a ZIP archive has, having read and checked all of it."""
+    with TemporaryFile() as file:
+        for piece in pieces_of(response):
+            file.write(piece)
+        with ZipFile(file) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise BenchmarkError(f"{damaged} in the archive is damaged")
+            return len(archive.namelist())
 
 
 def drain(address: tuple[str, int], path: str, accept: str) -> int:

@@ -51,7 +51,7 @@ def test_metadata_is_measured_first_and_later(tmp_path: Path) -> None:
 
 
 def test_a_whole_study_is_measured_on_both_sides(tmp_path: Path) -> None:
-    subjects = [Subject(side, study.WORK) for side in ("gateway", "orthanc")]
+    subjects = [Subject(side, work) for work in study.WORKS for side in ("gateway", "orthanc")]
 
     results = list(study.measure_all(subjects, tmp_path, scale=0.02, n_runs=1))
 
@@ -59,7 +59,8 @@ def test_a_whole_study_is_measured_on_both_sides(tmp_path: Path) -> None:
     for result in results:
         assert isinstance(result, Measurement), result
         assert result.seconds > 0
-        assert result.facts["answer_mib"] > 2.5
+        # Orthanc deflates what it archives.
+        assert result.facts["answer_mib"] > (2.5 if result.subject.work == study.WADO else 0.5)
         assert result.facts["growth_mib"] >= 0
 
 
