@@ -225,6 +225,8 @@ def copy_index(source: Path, database: Database) -> None:
         closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reading,
         database.exclusively() as connection,  # without a limit of time
     ):
+        # What a row refers to is copied as well; looking each up again would take most of the time.
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         for table in _TABLES:
             columns = ", ".join(column.name for column in table.columns)
             rows = reading.execute(f"SELECT {columns} FROM {table.name}")  # noqa: S608 - our own names

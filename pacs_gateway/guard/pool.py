@@ -143,4 +143,9 @@ def _ask(
 ) -> tuple[wire.Json, list[bytes]]:
     deadline = wire.until(monotonic() + within_s)
     wire.send(process.channel, request, blobs, deadline=deadline)
-    return wire.receive(process.channel, deadline=deadline)
+    answer, results = wire.receive(process.channel, deadline=deadline)
+    error, message = answer.get("error"), answer.get("message")
+    # Whoever has taken a process over may say anything.
+    if error is not None and not (isinstance(error, str) and error in ERRORS and isinstance(message, str)):
+        raise InvalidMessageError("a guarded process sent an error that is none of ours")
+    return answer, results

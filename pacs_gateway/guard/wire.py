@@ -90,9 +90,11 @@ def receive(channel: socket.socket, *, deadline: Deadline = no_deadline) -> tupl
     body = _exactly(channel, n_json, deadline)
     blobs = [_exactly(channel, length, deadline) for length in lengths]
     try:
-        value: Json = orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise InvalidMessageError("a guarded process sent what is not JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidMessageError("a guarded process sent what is not an object")
     return value, blobs
 
 

@@ -4,9 +4,12 @@ import ctypes
 import os
 import resource
 import socket
+import struct
 from collections.abc import Mapping, Sequence
 from time import process_time, sleep
 from types import MappingProxyType
+
+import orjson
 
 from pacs_gateway.errors import InputError, MismatchError, NotFoundError, UnsupportedSyntaxError
 from pacs_gateway.guard.tasks import Task
@@ -74,6 +77,14 @@ def _talk_rubbish(_parameters: Json, _blobs: list[bytes]) -> Sequence[Blob]:
     return []
 
 
+def _lie(parameters: Json, _blobs: list[bytes]) -> Sequence[Blob]:
+    """Answer past the one who asks, as somebody who has taken the process over can."""
+    body = orjson.dumps(parameters["answer"])
+    os.write(_channel(), struct.pack("=II", len(body), 0) + body)
+    sleep(60)
+    return []
+
+
 def _reach(parameters: Json, _blobs: list[bytes]) -> Sequence[Blob]:
     """Try to get at something, and return what came of it."""
     try:
@@ -123,6 +134,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "leave": _leave,
         "loop": _loop,
         "number": _number,
+        "lie": _lie,
         "reach": _reach,
         "say": _say,
         "sleep": _sleep,

@@ -72,6 +72,18 @@ def test_any_other_exception_is_the_fault_of_the_image_and_tells_nothing_about_i
     assert numbers(pool) == before
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [["no object"], {"error": "SystemExit", "message": ""}, {"error": ["none"]}, {"error": "InputError", "message": 5}],
+    ids=["no object", "another's error", "no error", "no message"],
+)
+def test_what_a_process_says_is_not_believed(pool: Pool, answer: object) -> None:
+    before = numbers(pool)
+    with pytest.raises(InvalidInstanceError, match="ended the process"):
+        pool.call("lie", {"answer": answer}, [])
+    assert numbers(pool) != before
+
+
 @pytest.mark.parametrize("task", ["crash", "leave", "talk rubbish"])
 def test_a_process_that_is_lost_is_replaced(pool: Pool, task: str) -> None:
     before = numbers(pool)
