@@ -29,6 +29,7 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
 from pacs_gateway.domain.clock import Clock, to_microseconds
 from pacs_gateway.errors import (
+    CapacityError,
     ConflictError,
     InvalidInstanceError,
     NotFoundError,
@@ -124,17 +125,23 @@ class Derive:
         )
 
     def thumbnail(self, stored: StoredInstance) -> bytes:
-        """Return the thumbnail of one instance, made now unless it is kept.
+        """Return the thumbnail of one instance, made and kept now unless it is there.
 
         Raises
         ------
         NotFoundError
             It has no image that can be shown.
         """
+        key = derived_key(stored.digest, _THUMBNAIL_NAME)
         try:
-            return self._store.read(derived_key(stored.digest, _THUMBNAIL_NAME))
+            return self._store.read(key)
         except (NotFoundError, UnavailableError):
-            return self._make_thumbnail(stored)
+            body = self._make_thumbnail(stored)
+        try:
+            self._store.put(key, body)
+        except (CapacityError, ConflictError, UnavailableError) as error:
+            _log.info("a thumbnail is not kept: %s", error)
+        return body
 
     def picture(
         self, stored: StoredInstance, indices: Sequence[int], view: View, state: StoredInstance | None = None

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from pacs_gateway.access import Scope
 from pacs_gateway.archive import bulk
-from pacs_gateway.archive.stored import StoredInstance
+from pacs_gateway.archive.stored import Holdings, StoredInstance
 from pacs_gateway.database.schema.archive import series_derived
 from pacs_gateway.errors import NotFoundError
 from pacs_gateway.gateway import Gateway
@@ -164,6 +164,21 @@ def test_images_have_thumbnails_and_reports_none(gateway: Gateway, clock: Clock)
             gateway.archive.retrieve.thumbnail(ALL, study_uid=uid(1), series_uid=uid(1, 2))
         clock.move(4)
         work_all(gateway)
+
+
+def test_the_thumbnail_of_any_instance_is_drawn_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(gateway, image())
+    put(gateway, image(Identity(instance=2)))
+    ship_all(gateway)
+
+    def ask() -> bytes:
+        found = gateway.archive.retrieve.thumbnail(ALL, study_uid=uid(1), series_uid=uid(1, 1), sop_uid=uid(1, 1, 2))
+        return found.body
+
+    before = ask()
+    monkeypatch.setattr(Holdings, "open", None)  # from now on no file is opened
+
+    assert ask() == before
 
 
 def test_a_derived_object_that_is_lost_is_made_again(gateway: Gateway, clock: Clock) -> None:
