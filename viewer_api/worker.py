@@ -13,7 +13,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacs_gateway.config import GatewayConfig
 from pacs_gateway.gateway import Gateway, open_gateway
-from pacs_gateway.guard import prepare as prepare_guard
 from viewer_api.app import create_app, create_node_app
 from viewer_api.config import WebConfig
 
@@ -45,7 +44,6 @@ def _run(
     stop: threading.Event,
     sockets: Sequence[socket.socket],
 ) -> None:
-    prepare_guard()
     listening = [prepared(inherited) for inherited in sockets]
     with open_gateway(config) as gateway:
         server = make_server(create(replace(web, trusted_proxies=config.trusted_proxies), gateway))

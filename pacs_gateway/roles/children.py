@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 
 from pacs_gateway.config import GatewayConfig, Settings, compose
+from pacs_gateway.guard import prepare as prepare_guard
 from pacs_gateway.guard.tasks import load as load_guard
 from pacs_gateway.roles import dicom, shipper, worker
 from pacs_gateway.roles.memory import keep_freed_memory
@@ -48,10 +49,10 @@ def programs(
     if role in (Role.ALL, Role.WEB):
         # The web framework is not known here: what serves the web is found by name.
         web = import_module("viewer_api.worker")
-        serve_web: _Run = web.run_beside_dicom if role is Role.ALL else web.run
+        serve_web: _Run = partial(_drawing, web.run_beside_dicom if role is Role.ALL else web.run)
         children += [_program(f"web {n}", serve_web, settings, web_sockets) for n in range(1, settings.web_workers + 1)]
     if node_sockets:
-        serve_nodes: _Run = import_module("viewer_api.worker").run_for_nodes
+        serve_nodes: _Run = partial(_drawing, import_module("viewer_api.worker").run_for_nodes)
         children.append(_program("node", serve_nodes, settings, node_sockets))
     if role is not Role.WORKER:
         children.append(_program("shipper", shipper.run, settings))
@@ -62,6 +63,12 @@ def programs(
 
 def _program(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.socket] = ()) -> Program:
     return Program(name, partial(_run, name, run, settings, sockets), tuple(sockets))
+
+
+def _drawing(run: _Run, config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
+    """Run what draws: its guarded processes come from a fork that is made before there are threads."""
+    prepare_guard()
+    run(config, stop, sockets)
 
 
 def _run(name: str, run: _Run, settings: Settings, sockets: Sequence[socket.socket], stop: threading.Event) -> None:

