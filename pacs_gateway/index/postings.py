@@ -78,6 +78,8 @@ class Posting:
     words: Sequence[str] = ()
     time: ColumnElement[str] | None = None
     """Where the list knows it."""
+    is_exact: bool = False
+    """Who is on it has the name that is looked for: no word of it need be looked up."""
 
     def within(self, days: Days) -> list[ColumnElement[bool]]:
         """Return what makes an entry one of the list, and of these days."""
@@ -138,10 +140,16 @@ def of_modalities(connection: Connection, query: Query) -> Posting | None:
 
 
 def of_name(connection: Connection, name: NameIs | NameWords, form: Callable[[str], str]) -> list[Posting]:
-    """Return a list for each piece of a name in a `form` of names, as far as they narrow anything."""
+    """Return a list for each piece of a name in a `form` of names, as far as they narrow anything.
+
+    For a name that is given whole there is one more: that of the studies of everybody who is called so.
+    """
     is_folded = form is names.fold
     found = [words_with(connection, piece, is_folded=is_folded) for piece in pieces_of(name, form)]
-    return [of_words(words) for words in found if words is not None]
+    listed = [of_words(words) for words in found if words is not None]
+    if isinstance(name, NameIs) and names.name_pattern(name.text, names.fold) is None:
+        listed.append(_by_whole_name(names.fold(name.text)))
+    return listed
 
 
 def by_key(query: Query) -> Posting | None:
@@ -175,6 +183,12 @@ def _by_study(column: str, values: Sequence[str]) -> Posting:
 
 def _by_patient(values: Sequence[str]) -> Posting:
     return Posting(_OF_PATIENT, _NAMED.c.id, _NAMED_PATIENT.c.patient_id_lower.in_(_lower(values)), None)
+
+
+def _by_whole_name(folded: str) -> Posting:
+    """Return the list of the studies of everybody who is called so, with these accents or others."""
+    called_so = _NAMED_PATIENT.c.patient_name_fold.in_(sorted(names.turned(folded.split())))
+    return Posting(_OF_PATIENT, _NAMED.c.id, called_so, _NAMED.c.study_date, is_single=False, is_exact=True)
 
 
 _KEYS: Mapping[str, Callable[[Sequence[str]], Posting]] = {

@@ -25,6 +25,8 @@ from pacs_gateway.index.postings import (
 
 SHORT = 1000
 """A list that is not longer is looked through at once."""
+_OF_ONE_NAME = 20_000
+"""So is a longer one of people of one name: each stretch of days would go through all of them again."""
 _DEPTHS = {Level.STUDY: 1.0, Level.SERIES: 0.5, Level.IMAGE: 0.05}
 """Studies that have to be looked at, about, for each entity of a level."""
 _LEAST, _GROWTH = 50, 16
@@ -82,7 +84,13 @@ def find_route(
         postings.append(of_facilities(sorted(facilities)))
     if (made := of_modalities(connection, query)) is not None:
         postings.append(made)
-    route = _shortest(connection, postings, days) or _sparsest(connection, postings, days)
+    route = (
+        _shortest(connection, postings, days)
+        or _of_one_name(connection, worded, days)
+        or _sparsest(connection, postings, days)
+    )
+    if route.posting.is_exact:
+        return route
     others = [one for one in worded if one is not route.posting and one.is_quick_to_ask]
     return replace(route, others=others)
 
@@ -101,6 +109,15 @@ def _shortest(connection: Connection, postings: Sequence[Posting], days: Days) -
     return None if posting is None or n_entries >= SHORT else Route(posting, days, is_at_once=True)
 
 
+def _of_one_name(connection: Connection, postings: Sequence[Posting], days: Days) -> Route | None:
+    """Return the way through the studies of everybody of one name, unless half the world is called so."""
+    for posting in postings:
+        if posting.is_exact:
+            (n_entries,) = _sizes(connection, [posting], days, at_most=_OF_ONE_NAME)
+            return Route(posting, days, is_at_once=True) if n_entries < _OF_ONE_NAME else None
+    return None
+
+
 def _sparsest(connection: Connection, postings: Sequence[Posting], days: Days) -> Route:
     """Return the way through the list that has the fewest entries where the newest thousand studies are."""
     whole = everything()
@@ -115,14 +132,14 @@ def _sparsest(connection: Connection, postings: Sequence[Posting], days: Days) -
     return Route(posting, days, is_at_once=False, measure=whole, density=max(density, 1 / SHORT), share=share)
 
 
-def _sizes(connection: Connection, postings: Sequence[Posting], days: Days) -> Sequence[int]:
+def _sizes(connection: Connection, postings: Sequence[Posting], days: Days, *, at_most: int = SHORT) -> Sequence[int]:
     """Return the lengths of lists, a long one's as what is long."""
     if not postings:
         return ()
     lengths = []
     for posting in postings:
         some = (
-            select(posting.study_key).select_from(posting.source).where(*posting.within(days)).limit(SHORT).subquery()
+            select(posting.study_key).select_from(posting.source).where(*posting.within(days)).limit(at_most).subquery()
         )
         lengths.append(select(func.count()).select_from(some).scalar_subquery())
     return tuple(connection.execute(select(*lengths)).one())
