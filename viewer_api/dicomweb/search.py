@@ -163,7 +163,11 @@ def _documents(results: Sequence[JsonObject]) -> Iterator[Part]:
 
 
 def _total(visitor: Visitor, query: Query, page: Page) -> int | None:
-    """Return how much is found on all pages together, where that costs little."""
-    if not page.has_more and (page.matches or not query.offset):
-        return query.offset + len(page.matches)
+    """Return how much is found on all pages together: on the last one, and where that is the question (``limit=0``).
+
+    Counting takes longer than finding a page.
+    """
+    if query.limit:
+        is_known = not page.has_more and (page.matches or not query.offset)
+        return query.offset + len(page.matches) if is_known else None
     return visitor.gateway.archive.search.count(query, visitor.scope, at_most=_COUNTED_AT_MOST)

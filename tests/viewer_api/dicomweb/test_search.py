@@ -206,11 +206,13 @@ def test_instances_tell_what_only_their_metadata_have(client: httpx.Client, fiel
     assert all("00281050" not in one for one in client.get(path).json())
 
 
-@pytest.mark.parametrize(("page", "total"), [("", "3"), ("limit=2", "3"), ("limit=0", "3"), ("offset=99", "3")])
-def test_the_total_is_told(client: httpx.Client, page: str, total: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "total"), [("", "3"), ("limit=0", "3"), ("limit=2&offset=2", "3"), ("limit=2", None), ("offset=99", None)]
+)
+def test_the_total_is_told_where_it_is_known_or_asked_for(client: httpx.Client, page: str, total: str | None) -> None:
     query = f"StudyInstanceUID={uid(1)},{uid(2)},{uid(3)}&{page}"
-    assert client.get(f"{STUDIES}?{query}").headers["x-total-count"] == total
-    assert client.head(f"{STUDIES}?{query}").headers["x-total-count"] == total
+    assert client.get(f"{STUDIES}?{query}").headers.get("x-total-count") == total
+    assert client.head(f"{STUDIES}?{query}").headers.get("x-total-count") == total
 
 
 def test_several_values_match_when_that_is_agreed(client: httpx.Client) -> None:
@@ -260,4 +262,3 @@ def test_an_answer_that_is_cut_off_says_so(small: Site, page: str, is_cut: bool)
         response = client.get(f"{STUDIES}{page}")
     assert len(response.json()) == 1
     assert ("Additional results can be requested" in response.headers.get("warning", "")) is is_cut
-    assert response.headers["x-total-count"] == "2"
