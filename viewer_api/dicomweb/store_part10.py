@@ -18,6 +18,7 @@ from pacs_gateway.dicomweb.multipart import Event, PartBegin, PartData
 from pacs_gateway.domain.instance import Origin
 from pacs_gateway.domain.part10 import FileMeta, decode_head
 from pacs_gateway.errors import GatewayError, MismatchError
+from pacs_gateway.imaging.elements import READ_ERRORS
 from viewer_api.dicomweb.store_result import Result, failure_reason, stored
 from viewer_api.errors import UnsupportedMediaTypeError
 from viewer_api.negotiation import DICOM
@@ -154,5 +155,5 @@ def _study_of(data: bytes, meta: FileMeta | None) -> str:
     try:
         found = read_partial(BytesIO(data), lambda tag, _vr, _length: tag > 0x0020000D, specific_tags=[0x0020000D])
         return str(found.get("StudyInstanceUID", ""))
-    except Exception:  # pydicom raises what its readers meet in hostile bytes
+    except READ_ERRORS:
         return ""
