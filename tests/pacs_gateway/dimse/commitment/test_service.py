@@ -61,6 +61,18 @@ class Site:
     def state(self, key: int = 1) -> CommitmentState:
         return self.gateway.archive.commitments.state(key)
 
+    def taken_report(self, key: int = 1) -> tuple[int, Dataset]:
+        """Return the next report once the gateway has its acknowledgement.
+
+        A requester that released before would break off its own answer.
+        """
+        report = self.reports.get(timeout=DEADLINE_S)
+        self.wait_for_delivery(key)
+        return report
+
+    def wait_for_delivery(self, key: int = 1) -> None:
+        wait_until(lambda: self.state(key) is CommitmentState.DELIVERED, DEADLINE_S, "the acknowledgement")
+
     def reports_due(self) -> int:
         now = round(self.clock().timestamp() * 1e6)
         return sum(job.run_at <= now for job in self.gateway.jobs.list() if job.kind == COMMITMENT_REPORT)
@@ -150,8 +162,7 @@ def test_what_is_decided_soon_is_reported_on_the_same_association(site: Site) ->
     with requester(site) as association:
         assert ask(association, request(1)) == 0x0000
         work_all(site.gateway)
-        kind, ds = site.reports.get(timeout=DEADLINE_S)
-        wait_until(lambda: site.state() is CommitmentState.DELIVERED, DEADLINE_S, "the acknowledgement")
+        kind, ds = site.taken_report()
 
     assert kind == 1
     assert ds.TransactionUID == TRANSACTION
@@ -165,7 +176,7 @@ def test_failures_are_reported_with_their_reasons(site: Site) -> None:
         assert ask(association, request(1, 2)) == 0x0000
         site.clock.move(4)
         work_all(site.gateway)
-        kind, ds = site.reports.get(timeout=DEADLINE_S)
+        kind, ds = site.taken_report()
 
     assert kind == 2
     assert [item.ReferencedSOPInstanceUID for item in ds.ReferencedSOPSequence] == [uid(1, 1, 1)]
@@ -179,7 +190,7 @@ def test_a_report_of_failures_alone_has_no_empty_sequence(site: Site) -> None:
         assert ask(association, request(2)) == 0x0000
         site.clock.move(4)
         work_all(site.gateway)
-        _, ds = site.reports.get(timeout=DEADLINE_S)
+        _, ds = site.taken_report()
 
     assert "ReferencedSOPSequence" not in ds
 
@@ -193,7 +204,7 @@ def test_an_association_that_waits_for_its_report_serves_on(site: Site) -> None:
         assert monotonic() - started < DEADLINE_S / 2
         work_all(site.gateway)
 
-        reported = {site.reports.get(timeout=DEADLINE_S)[1].TransactionUID for _ in range(2)}
+        reported = {site.taken_report(key)[1].TransactionUID for key in (1, 2)}
         assert association.send_c_echo().Status == 0
     assert reported == {TRANSACTION, "2.25.2"}
 
@@ -226,7 +237,7 @@ def test_an_association_that_has_retrieved_is_reported_on_too(site: Site) -> Non
     work_all(site.gateway)
 
     assert reports.get(timeout=DEADLINE_S).TransactionUID == TRANSACTION
-    wait_until(lambda: site.state() is CommitmentState.DELIVERED, DEADLINE_S, "the acknowledgement")
+    site.wait_for_delivery()
     association.release()
 
 
