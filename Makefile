@@ -8,6 +8,7 @@ PYTEST_ARGS ?= -n 2 --dist loadgroup
 .PHONY: run test test-long check format lock bench conformance clean
 
 run: $(VENV)/.runtime
+	@$(BIN)/pacs-gateway viewer install || echo "going on without the viewer"
 	@$(BIN)/python -m sample_dicom sample_dicom/generated
 	@$(BIN)/pacs-gateway serve --demo
 
@@ -49,7 +50,8 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/pip
-	@sed '/^# --- test/,$$d' requirements.lock > $(VENV)/runtime.lock
+	@sed '/^# --- /,$$d' requirements.lock > $(VENV)/runtime.lock
+	@command -v npm >/dev/null || sed '1,/^# --- viewer/d; /^# --- test/,$$d' requirements.lock >> $(VENV)/runtime.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/runtime.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -48,7 +48,7 @@ install_release() {
     copy=$(mktemp -d)
     trap 'rm -rf "$copy"' EXIT
     cp -R "$source/pyproject.toml" "$source/README.md" "$source/LICENSE" "$source/pacs_gateway" "$source/viewer_api" "$copy"
-    sed '/^# --- test/,$d' "$source/requirements.lock" >"$copy/runtime.lock"
+    sed '/^# --- /,$d' "$source/requirements.lock" >"$copy/runtime.lock"
     pip="$release/bin/python -m pip --disable-pip-version-check"
     # shellcheck disable=SC2086 # a command and its options
     $pip install --quiet --require-hashes --only-binary :all: -r "$copy/runtime.lock"

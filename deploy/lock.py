@@ -1,7 +1,7 @@
-"""Write requirements.lock anew: exact versions with hashes, what runs first, what only tests need behind a mark.
+"""Write requirements.lock anew: exact versions with hashes, what runs first, the rest behind marks.
 
 One file, so that a user's installation and a developer's cannot drift apart; ``make run`` installs the part before the
-mark. Needs ``uv`` (``pip install uv``).
+marks, and that of the viewer where the system has no npm. Needs ``uv`` (``pip install uv``).
 """
 
 import re
@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-MARK = "# --- test"
+VIEWER_MARK = "# --- viewer"
+TEST_MARK = "# --- test"
 OLDEST_PYTHON = "3.11"
 
 
@@ -26,15 +27,17 @@ def compiled(*arguments: str) -> list[str]:
 def main() -> None:
     """Write the lock."""
     LOCK.unlink(missing_ok=True)
-    everything = compiled("pyproject.toml", "--extra", "build", "--extra", "test")
+    everything = compiled("pyproject.toml", "--extra", "build", "--extra", "viewer", "--extra", "test")
     chosen = ROOT / ".lock-constraints"
     chosen.write_text("\n".join(entry.split(" ")[0] for entry in everything), encoding="utf-8")
     try:
         running = compiled("pyproject.toml", "--extra", "build", "--constraint", str(chosen))
+        viewing = compiled("pyproject.toml", "--extra", "build", "--extra", "viewer", "--constraint", str(chosen))
     finally:
         chosen.unlink()
-    testing = [entry for entry in everything if entry not in running]
-    parts = ["# Written by `make lock`.", *running, MARK, *testing]
+    fetching = [entry for entry in viewing if entry not in running]
+    testing = [entry for entry in everything if entry not in viewing]
+    parts = ["# Written by `make lock`.", *running, VIEWER_MARK, *fetching, TEST_MARK, *testing]
     LOCK.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 

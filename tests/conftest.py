@@ -18,6 +18,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "dcmjs-dimse": ("node", "dcmjs_dimse/node_modules"),
     "postgresql": ("initdb", "postgres"),
     "chromium": ("chromium",),
+    "npm": ("npm",),
     "strace": ("strace",),
     "minio": ("minio", "openssl"),
     "seaweedfs": ("weed",),

@@ -24,6 +24,7 @@ from viewer_api.internal import spool
 from viewer_api.ops import health
 from viewer_api.portal import login, pages, viewing
 from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
+from viewer_api.viewer import serving
 
 _N_COMPOSING = 2
 """Stores that put instances together from metadata at once, in a process: each holds up to 16 MiB of it, decoded."""
@@ -45,6 +46,7 @@ ROUTERS = (
     login.router,
     viewing.router,
     pages.router,
+    serving.router,
 )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from starlette.requests import Request
+
 from pacs_gateway.dicomweb.media_type import MediaType, split_list
 from pacs_gateway.errors import InvalidMessageError
 from viewer_api.errors import NotAcceptableError
@@ -163,6 +165,15 @@ def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> Offer:
     if best is None:
         raise NotAcceptableError("none of the accepted media types is offered here")
     return best[1]
+
+
+def takes_gzip(request: Request) -> bool:
+    """Return whether the caller takes gzip (RFC 9110 12.5.3)."""
+    for member in request.headers.get("accept-encoding", "").split(","):
+        coding, _, quality = member.partition(";")
+        if coding.strip().lower() in ("gzip", "*"):
+            return quality.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 def _range(member: str) -> MediaRange | None:

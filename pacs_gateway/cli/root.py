@@ -27,6 +27,7 @@ from pacs_gateway.cli import (
     token,
     trash,
     user,
+    viewer,
 )
 from pacs_gateway.config import load_settings
 from pacs_gateway.errors import ConfigurationError, GatewayError, InvalidQueryError
@@ -80,6 +81,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(trash.app, name="trash")
 app.add_typer(storage.app, name="storage")
+app.add_typer(viewer.app, name="viewer")
 app.add_typer(config.app, name="config")
 
 

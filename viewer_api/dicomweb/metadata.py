@@ -18,7 +18,7 @@ from pacs_gateway.dicomweb import dicom_json, dicom_xml
 from viewer_api.access import Visitor
 from viewer_api.dependencies import Reader, Uid, not_modified
 from viewer_api.dicomweb.answer import Part, gathered, multipart_related
-from viewer_api.negotiation import Offer, choose
+from viewer_api.negotiation import Offer, choose, takes_gzip
 
 router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
 
@@ -65,7 +65,7 @@ def _metadata(visitor: Visitor, study: str, series: str | None, instance: str | 
 
 
 def _json(request: Request, blobs: Sequence[MetadataBlob], offer: Offer, headers: dict[str, str]) -> Response:
-    if not _takes_gzip(request):
+    if not takes_gzip(request):
         return StreamingResponse(_begun(gathered(_array(blobs))), 200, headers, offer.media_type)
     headers["Content-Encoding"] = "gzip"
     if len(blobs) == 1:
@@ -111,12 +111,3 @@ def _zipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Return the same pieces with the first one made: what fails at the beginning still gets a status."""
     return chain((next(pieces),), pieces)
-
-
-def _takes_gzip(request: Request) -> bool:
-    """Return whether the caller takes gzip (RFC 9110 12.5.3)."""
-    for member in request.headers.get("accept-encoding", "").split(","):
-        coding, _, quality = member.partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
-            return quality.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

@@ -117,6 +117,16 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Hệ thống đang gặp trục trặc. Hãy thử lại sau ít phút.",
         "The system is in trouble at the moment. Try again in a few minutes.",
     ),
+    "open_viewer": ("Mở trình xem", "Open in the viewer"),
+    "no_viewer": ("Chưa cài trình xem", "The viewer is not installed"),
+    "no_viewer_text": (
+        "Danh sách và ảnh vẫn xem được. Để đo đạc và dựng hình 3D, hãy chạy lệnh này trên máy chủ:",
+        "List and pictures are there without it. For measuring and 3D run this on the server:",
+    ),
+    "no_viewer_hint": (
+        "Cần npm và Internet một lần; không phải khởi động lại.",
+        "It needs npm and the internet once; nothing has to be restarted.",
+    ),
     "request_id": ("Mã yêu cầu", "Request"),
     "other_language": ("English", "Tiếng Việt"),
 }

@@ -1,0 +1,1 @@
+"""OHIF: fetching and preparing it for this installation, and serving it."""
