@@ -14,10 +14,12 @@ run: $(VENV)/.runtime
 
 test: $(VENV)/.test
 	@deploy/install-peers.sh
+	@$(BIN)/pacs-gateway viewer install || echo "going on without the viewer"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-long: $(VENV)/.test
 	@deploy/install-peers.sh
+	@$(BIN)/pacs-gateway viewer install || echo "going on without the viewer"
 	@$(BIN)/python -m pytest --long $(PYTEST_ARGS)
 
 check: $(VENV)/.test

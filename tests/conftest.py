@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import viewer_api
+
 pytest_plugins = ("tests.support.databases", "tests.support.object_servers")
 
 # Peer programs by the name tests ask for them: something to look for, and the package that brings it.
@@ -18,7 +20,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     "dcmjs-dimse": ("node", "dcmjs_dimse/node_modules"),
     "postgresql": ("initdb", "postgres"),
     "chromium": ("chromium",),
-    "npm": ("npm",),
+    "ohif": ("viewer/prepared/about.json",),
     "strace": ("strace",),
     "minio": ("minio", "openssl"),
     "seaweedfs": ("weed",),
@@ -58,11 +60,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _is_here(program: str) -> bool:
     # Some are installed beside the interpreter; a virtual environment need not be on the PATH, and Debian keeps the
-    # programs of PostgreSQL's server off it, for those who are not root HAProxy too.
+    # programs of PostgreSQL's server off it, for those who are not root HAProxy too. The viewer is put beside the code.
     places = [
         Path(sys.executable).parent,
         Path(sys.prefix),
         Path("/usr/sbin"),
+        Path(viewer_api.__file__).parent,
         *Path("/usr/lib/postgresql").glob("*/bin"),
     ]
     return shutil.which(program) is not None or any((place / program).exists() for place in places)

@@ -1,6 +1,7 @@
 """Every route for every kind of caller; a new route without a rule fails here."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from tests.viewer_api.studies import uid
 from viewer_api.access import May
 from viewer_api.app import create_app
 from viewer_api.config import WebConfig
+from viewer_api.viewer import serving
+from viewer_api.viewer.prepare import About
 
 # Without a rule on purpose: they show no patient, or are how somebody gets to be known.
 CANARY = ("Can", "ary")
@@ -56,6 +59,16 @@ def test_every_route_has_a_rule(app: FastAPI) -> None:
     assert {route.path for route in routes if not _guards(route)} == PUBLIC
 
 
+@pytest.fixture
+def viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer of one page, whether the real one is installed or not."""
+    page = b"<!doctype html>"
+    (tmp_path / "index.html").write_bytes(page)
+    (tmp_path / "about.json").write_bytes(About("1", "sha512-x", 1, (), (), {"index.html": len(page)}).to_json())
+    monkeypatch.setattr(serving, "PREPARED", tmp_path)
+
+
+@pytest.mark.usefixtures("viewer")
 def test_every_route_answers_by_who_is_calling(site: Site, app: FastAPI) -> None:
     with site.client("") as nobody, site.client("stranger") as stranger, site.client("reader") as reader:
         forged = {"Authorization": "Bearer pgw_" + "x" * 43}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
@@ -115,14 +116,14 @@ def _policy(about: About, name: str) -> str:
 def _current() -> About | None:
     """Return what is installed now."""
     try:
-        return _installed((PREPARED / ABOUT).stat().st_mtime_ns)
+        return _installed(PREPARED, (PREPARED / ABOUT).stat().st_mtime_ns)
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=1)
-def _installed(_changed_at: int) -> About | None:
-    return installed()
+def _installed(folder: Path, _changed_at: int) -> About | None:
+    return installed(folder)
 
 
 def _may(caller: Caller, action: Action) -> bool:

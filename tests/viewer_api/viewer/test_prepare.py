@@ -132,7 +132,7 @@ def test_without_npm_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytes
         install(tmp_path / "prepared")
 
 
-@pytest.mark.peer("npm")
+@pytest.mark.peer("ohif")
 def test_installing_again_fetches_nothing(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (release / "about.json").stat().st_ino
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -141,7 +141,7 @@ def test_installing_again_fetches_nothing(release: Path, tmp_path: Path, monkeyp
     assert (release / "about.json").stat().st_ino == before
 
 
-@pytest.mark.peer("npm")
+@pytest.mark.peer("ohif")
 def test_the_locked_release_refers_to_nothing_above_our_path(release: Path) -> None:
     page = (release / "index.html").read_text(encoding="utf-8")
     addresses = re.findall(r'(?:src|href|content|PUBLIC_URL)="(/[^"]*)"', page)

@@ -12,7 +12,7 @@ from viewer_api.viewer import serving
 from viewer_api.viewer.install import PREPARED, install
 from viewer_api.viewer.prepare import About
 
-pytestmark = pytest.mark.peer("npm")
+pytestmark = pytest.mark.peer("ohif")
 
 
 @pytest.fixture(scope="module")
