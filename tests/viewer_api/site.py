@@ -1,6 +1,5 @@
 """A web site on a real gateway, for tests: one process, a free port, a folder of its own."""
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import httpx
+import uvloop
 
 from pacs_gateway.access import Actor, Role
 from pacs_gateway.config import compose, load_settings
@@ -19,7 +19,7 @@ from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.gateway import Gateway, open_gateway
 from viewer_api.app import create_app
 from viewer_api.config import WebConfig
-from viewer_api.worker import make_server, prepared
+from viewer_api.worker import make_server
 
 PASSWORD = "correct horse battery"
 TESTER = Actor("tests")
@@ -74,9 +74,9 @@ def open_site(
 
 @contextmanager
 def _serving(gateway: Gateway, config: WebConfig) -> Iterator[str]:
-    listening = prepared(socket.create_server(("127.0.0.1", 0)))
+    listening = socket.create_server(("127.0.0.1", 0))
     server = make_server(create_app(config, gateway))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="site")
+    thread = threading.Thread(target=lambda: uvloop.run(server.serve([listening])), name="site")
     thread.start()
     try:
         deadline = monotonic() + 20

@@ -18,7 +18,8 @@ from pacs_gateway.database.engine import Database
 from pacs_gateway.database.migrate import migrate
 from pacs_gateway.errors import ConfigurationError
 from tests.viewer_api.site import Site
-from viewer_api.worker import PatientProtocol, run
+from viewer_api.patient_protocol import PatientProtocol
+from viewer_api.worker import run
 
 ROOT = Path(__file__).parents[2]
 SERVE = """
@@ -93,3 +94,34 @@ def test_a_connection_that_is_kept_alive_serves_request_after_request(
         deadline = monotonic() + 1.0
         while monotonic() < deadline:
             assert client.get("/healthz").status_code == 200
+
+
+ENDLESS = {
+    "head": b"GET / HTTP/1.1\r\nHost: a\r\nA: ",
+    "address": b"GET /",
+    "trailer": b"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: ",
+    "chunk extension": b"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=",
+    "line ends": b"",
+}
+
+
+@pytest.mark.parametrize("beginning", ENDLESS.values(), ids=ENDLESS)
+def test_what_never_ends_is_cut_off_before_it_fills_the_memory(site: Site, beginning: bytes) -> None:
+    address = urlsplit(site.url)
+    piece = (b"x" if beginning else b"\r\n") * 65_536
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(beginning)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            connection.sendall(piece * 1000)
+
+
+def test_a_trailer_is_no_header(site: Site) -> None:
+    head = b"POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    address = urlsplit(site.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(head + b"0\r\nOrigin: http://a\r\nX-Request-ID: of-a-trailer\r\n\r\n")
+        answer = b""
+        while received := connection.recv(65_536):
+            answer += received
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"of-a-trailer" not in answer
