@@ -57,7 +57,7 @@ class Settings(BaseModel):
     dicom_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8080, ge=0, le=65535)
-    web_workers: int = Field(default=1, ge=1, le=64)
+    web_workers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 4), ge=1, le=64)
     trusted_proxies: str = ""
     node_url: str = ""
     node_secret: str = ""

@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,6 +21,7 @@ from viewer_api.forwarded import Forwarded
 from viewer_api.head import Head
 from viewer_api.internal import spool
 from viewer_api.ops import health
+from viewer_api.ops.figures import Figures
 from viewer_api.portal import login, pages, viewing
 from viewer_api.portal.page import ElsewhereError, error_page, is_page, lead_elsewhere
 from viewer_api.viewer import serving
@@ -81,11 +81,9 @@ def _application(config: WebConfig, gateway: Gateway, *, openapi_url: str | None
     app.state.config = config
     app.state.gateway = gateway
     app.state.composing = asyncio.Semaphore(_N_COMPOSING)
-    app.state.registry = CollectorRegistry()
-    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-        app.state.registry.register(collector)
+    app.state.figures = Figures()
     app.add_middleware(Head)
-    app.add_middleware(Boundary, metrics=Metrics(app.state.registry))
+    app.add_middleware(Boundary, metrics=Metrics(app.state.figures.registry))
     # Around everything that asks who is calling, by which scheme and for which host.
     app.add_middleware(Forwarded, trusted=config.trusted_proxies)
     for kind, handler in _HANDLERS.items():

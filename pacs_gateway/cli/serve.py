@@ -21,6 +21,7 @@ from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import ConfigurationError
 from pacs_gateway.gateway import Gateway, open_gateway
 from pacs_gateway.roles.children import Role, programs
+from pacs_gateway.roles.figures import shared_figures
 from pacs_gateway.supervisor import Supervisor, bind
 from pacs_gateway.telemetry.log import configure_logging
 
@@ -80,16 +81,17 @@ def run(settings: Loaded, role: Role, *, demo: bool) -> None:
     # The web serves the other nodes beside people; without it a process of its own does.
     where = config.archive.node.listens_at if role is Role.DICOM else None
     node = bind((where[0],), where[1]) if where else []
-    children = programs(
-        role,
-        settings.settings,
-        dicom_sockets=dicom,
-        dicom_tls_sockets=dicom_tls,
-        web_sockets=web,
-        node_sockets=node,
-    )
-    _say(config, _Ports(_numbers(dicom), _numbers(dicom_tls), _numbers(web)), password)
-    Supervisor(children).run()
+    with shared_figures():
+        children = programs(
+            role,
+            settings.settings,
+            dicom_sockets=dicom,
+            dicom_tls_sockets=dicom_tls,
+            web_sockets=web,
+            node_sockets=node,
+        )
+        _say(config, _Ports(_numbers(dicom), _numbers(dicom_tls), _numbers(web)), password)
+        Supervisor(children).run()
 
 
 def _with_flags(before: Loaded, flags: dict[str, str | int | None], *, demo: bool) -> Loaded:

@@ -1,11 +1,12 @@
 """Health, readiness and metrics; nothing here names a patient, so nobody has to say who asks."""
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
 from viewer_api.access import gateway_of
 from viewer_api.config import WebConfig
+from viewer_api.ops.figures import Figures
 
 router = APIRouter(tags=["operations"])
 
@@ -32,6 +33,6 @@ def ready(request: Request) -> Response:
 
 @router.get("/metrics", summary="Figures for Prometheus")
 def metrics(request: Request) -> Response:
-    """Return this process's figures as Prometheus text."""
-    registry: CollectorRegistry = request.app.state.registry
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    """Return the figures of this node's processes as Prometheus text."""
+    figures: Figures = request.app.state.figures
+    return Response(figures.text(), media_type=CONTENT_TYPE_LATEST)

@@ -64,6 +64,6 @@ def test_figures_name_routes_not_what_was_asked_for(site: Site, anyone: httpx.Cl
     figures = anyone.get("/metrics").text
     assert 'pacs_http_requests_total{method="GET",route="/dicom-web/studies",status="200"}' in figures
     assert 'route="/dicom-web/studies/{study}/metadata"' in figures
-    assert "process_resident_memory_bytes" in figures
+    assert 'pacs_process_resident_bytes{process="' in figures
     for canary in ("Canary", "CANARY", "1.2.3.4.5.6.7"):
         assert canary not in figures

@@ -49,7 +49,7 @@ def page(chromium: Browser, site: Site) -> Iterator[Page]:
     faults: list[str] = []
     opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
-    own = (site.url, "blob:", "chrome-extension:")
+    own = (site.url, "blob:", "chrome:", "chrome-extension:")  # the last two: its own reader of PDFs
     opened.on("request", lambda request: None if request.url.startswith(own) else faults.append(request.url))
     opened.goto(site.url)
     opened.fill("[name=name]", "boss")

@@ -1,0 +1,24 @@
+"""Where the processes of one node count what they do, so that any of them can tell the figures of all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client, when it is loaded, learns that its figures are to be shared."""
+# Mapped files in memory: on a disk that is full, the first write into such a page would end the process.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+
+
+@contextmanager
+def shared_figures() -> Iterator[None]:
+    """Have the processes that are forked inside the block count into files of one folder, which goes at its end."""
+    where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with TemporaryDirectory(prefix="pacs-figures-", dir=where) as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
