@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import large, metadata, pictures, receive, report, retrieve, search, start, study
+from benchmarks import large, metadata, pictures, receive, report, retrieve, search, start, study, viewer
 from benchmarks.goals import GOALS, NUMBERS, subjects
 from benchmarks.measurement import Measurement, Result, Subject
 from benchmarks.process import MissingProgramError
@@ -35,6 +35,7 @@ _MEASURE: Mapping[str, _MeasureAll] = MappingProxyType(
         "retrieve": retrieve.measure_all,
         "start": start.measure_all,
         "search": search.measure_all,
+        "viewer": viewer.measure_all,
     }
 )
 """By the first word of the work."""

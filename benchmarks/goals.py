@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import large, pictures, retrieve, search, start, study
+from benchmarks import large, pictures, retrieve, search, start, study, viewer
 from benchmarks.measurement import OURS, SECONDS, Subject
 
 
@@ -85,6 +85,8 @@ GOALS: tuple[Goal, ...] = (
     *_against("p8", 1.0, "orthanc", pictures.FRAMES, pictures.RENDERED),
     Goal("p8", Figure(Subject(OURS, pictures.THUMBNAIL)), 0.2, Figure(Subject("orthanc", pictures.RENDERED))),
     *_against("p9", 1.0, "orthanc", *retrieve.WORKS),
+    *_against("p10", 0.7, "orthanc", *viewer.WORKS),
+    *_against("p10", 1.0, "orthanc-plain", *viewer.WORKS),
     *_growth("p11", 64, *_LARGE),
     *_growth("p11", 64, *_LARGE, ours="minio"),
     *(Goal("p13", Figure(Subject(OURS, work)), 5) for work in start.WORKS),

@@ -33,7 +33,7 @@ class Receiver(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.dicom_port, self.web_port = _free_ports(2)
+        self.dicom_port, self.web_port = free_ports(2)
         self.program = Program(self._command(), folder, {**_clean_environment(), **self._environment()})
         try:
             self.program.wait_for("ready", self._is_ready, _START_S)
@@ -248,6 +248,8 @@ class Orthanc(Receiver):
 
     name = "orthanc"
     title = "Orthanc"
+    compresses: ClassVar[bool] = True
+    """Its default: what a browser fetches is compressed by gzip, pixels as well."""
 
     @classmethod
     def version(cls) -> str:
@@ -290,6 +292,7 @@ class Orthanc(Receiver):
             "DicomAlwaysAllowGet": True,
             "DicomAlwaysAllowMove": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+            "HttpCompressionEnabled": self.compresses,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "orthanc.json"
@@ -301,6 +304,14 @@ class Orthanc(Receiver):
 
     def _is_ready(self) -> bool:
         return self._answers("/system") and super()._is_ready()
+
+
+class PlainOrthanc(Orthanc):
+    """Orthanc as somebody sets it up whose network is faster than gzip."""
+
+    name = "orthanc-plain"
+    title = "Orthanc, not compressing"
+    compresses = False
 
 
 class Storescp(Receiver):
@@ -328,7 +339,10 @@ class Storescp(Receiver):
 
 
 GATEWAYS: Mapping[str, type[Gateway]] = {side.name: side for side in (Gateway, MinioGateway, SeaweedGateway)}
-RECEIVERS: Mapping[str, type[Receiver]] = {**GATEWAYS, **{side.name: side for side in (Orthanc, Storescp)}}
+RECEIVERS: Mapping[str, type[Receiver]] = {
+    **GATEWAYS,
+    **{side.name: side for side in (Orthanc, PlainOrthanc, Storescp)},
+}
 
 
 def _orthanc() -> str:
@@ -350,7 +364,8 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
 
 
-def _free_ports(n_ports: int) -> list[int]:
+def free_ports(n_ports: int) -> list[int]:
+    """Return ports of this machine that nobody uses now."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(n_ports)]
     try:
         return [int(each.getsockname()[1]) for each in sockets]

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from benchmarks import metadata, pictures, receive, retrieve, search, start, study
+from benchmarks import metadata, pictures, receive, retrieve, search, start, study, viewer
 from benchmarks.__main__ import main
 from benchmarks.measurement import Measurement, Subject
 from benchmarks.receivers import RECEIVERS
@@ -90,6 +90,22 @@ def test_pictures_are_measured_on_both_sides(tmp_path: Path) -> None:
     for result in results:
         assert isinstance(result, Measurement), result
         assert result.facts["pictures_per_s"] == pytest.approx(1000 / result.seconds)
+
+
+@pytest.mark.peer("chromium")
+@pytest.mark.peer("haproxy")
+@pytest.mark.peer("ohif")
+@pytest.mark.xdist_group("viewer")
+def test_opening_a_study_in_the_viewer_is_measured_on_both_sides(tmp_path: Path) -> None:
+    subjects = [Subject(side, work) for side in ("gateway", "orthanc") for work in viewer.WORKS]
+
+    results = list(viewer.measure_all(subjects, tmp_path, scale=0.01, n_runs=1))
+
+    measured = [result for result in results if isinstance(result, Measurement)]
+    assert [measurement.subject for measurement in measured] == subjects, results
+    for first, last in zip(measured[::2], measured[1::2], strict=True):
+        assert 0 < first.facts["metadata_s"] < first.seconds <= last.seconds
+        assert first.facts["first_pixel_s"] > first.seconds
 
 
 def test_a_run_prints_a_table_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
