@@ -39,6 +39,8 @@ class Right(StrEnum):
     GET = "get"
     COMMIT = "commit"
     WORKLIST = "worklist"
+    DELETE = "delete"
+    """Its rejection notes take out of sight what they name (docs/decisions/0024)."""
 
 
 ALL_RIGHTS = frozenset(Right)

@@ -12,6 +12,7 @@ from typing import Self
 
 from pacs_gateway.access.accounts import Account, Role
 from pacs_gateway.access.device import Device, Right
+from pacs_gateway.domain.rejection import Reach
 from pacs_gateway.errors import RefusedError, UnauthenticatedError
 
 
@@ -112,6 +113,7 @@ BY_RIGHT: Mapping[Right, Action] = MappingProxyType(
         Right.STORE: Action.STORE,
         Right.COMMIT: Action.COMMIT,
         Right.WORKLIST: Action.WORKLIST,
+        Right.DELETE: Action.DELETE,
     }
 )
 
@@ -141,6 +143,13 @@ def scope(caller: Caller) -> Scope:
     if caller.role is Role.ADMINISTRATOR:
         return Scope(None)
     return Scope(frozenset({caller.facility}))
+
+
+def reach(caller: Caller) -> Reach:
+    """Return what rejection notes of `caller` may take out of sight: no more than it could delete."""
+    if Action.DELETE not in _actions(caller):
+        return Reach.NOTHING
+    return Reach.ALL if scope(caller).facilities is None else Reach.OWN
 
 
 def _actions(caller: Caller) -> frozenset[Action]:

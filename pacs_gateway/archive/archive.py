@@ -15,6 +15,7 @@ from pacs_gateway.archive.derive import DERIVE, Derive
 from pacs_gateway.archive.ingest import Ingest
 from pacs_gateway.archive.nodes import Nodes
 from pacs_gateway.archive.object_first import ObjectFirst
+from pacs_gateway.archive.rejection_note import REJECTION, RejectionNotes
 from pacs_gateway.archive.remove import TOMBSTONE, Removals
 from pacs_gateway.archive.retrieve import Retrieve
 from pacs_gateway.archive.search import Search
@@ -67,6 +68,7 @@ class Archive:
         self.retrieve = Retrieve(database, holdings, self.derive, guard)
         self.conflicts = Conflicts(database, holdings, guard, policy=config.conflict_policy, queue_clock=queue_clock)
         self.removals = Removals(database, store, clock=clock, queue_clock=queue_clock)
+        self._rejection_notes = RejectionNotes(database, holdings, self.removals, clock=clock, queue_clock=queue_clock)
         self.commitments = Commitments(database, clock=queue_clock)
         self.asked_commitments = AskedCommitments(database, clock=queue_clock)
         self._lock = Lock()
@@ -116,9 +118,10 @@ class Archive:
 
         return {DERIVE: derive, COMPARE: compare, TOMBSTONE: self.removals.record}
 
-    def commitment_handlers(self) -> dict[str, Handler]:
-        """Return what checks the instances of storage commitments: somebody waits for it."""
-        return {COMMITMENT_CHECK: CommitmentCheck(self._database, self._store, clock=self._queue_clock).run}
+    def prompt_handlers(self) -> dict[str, Handler]:
+        """Return what does the jobs that somebody waits for: checks of storage commitments, rejections."""
+        check = CommitmentCheck(self._database, self._store, clock=self._queue_clock)
+        return {COMMITMENT_CHECK: check.run, REJECTION: self._rejection_notes.run}
 
     def is_receiving(self) -> bool:
         """Return whether something came to any node within the last second."""
@@ -142,4 +145,5 @@ class Archive:
         at = self._queue_clock(connection)
         enqueue(connection, DERIVE, (str(key) for key in result.series_keys), run_at=at + _DERIVE_AFTER)
         enqueue(connection, COMPARE, (str(key) for key in result.pending_keys), run_at=at)
+        self._rejection_notes.follow_up(connection, result, at=at)
         announce(connection, INSTANCES_STORED, result.study_uids, at=at)

@@ -9,6 +9,7 @@ import orjson
 from pacs_gateway.domain.clock import from_microseconds, to_microseconds, utc_now
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.domain.part10 import FileMeta, encode_head
+from pacs_gateway.domain.rejection import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ def encode_reception(announced: Announced, origin: Origin, received_at: datetime
         facts["charset"] = origin.charset
     if origin.issuer:
         facts["issuer"] = origin.issuer
+    if origin.reach:
+        facts["reach"] = origin.reach
     return encode_head(
         FileMeta(
             announced.sop_class_uid,
@@ -57,6 +60,7 @@ def decode_reception(private: bytes, default_facility: str) -> tuple[Origin, dat
             facts["address"],
             charset=facts.get("charset", ""),
             issuer=facts.get("issuer", ""),
+            reach=Reach(facts.get("reach", "")),
         )
         return origin, from_microseconds(facts["received_at"])
     return Origin(Method.IMPORT, default_facility), utc_now()

@@ -10,13 +10,13 @@ docs/decisions/0022-removal.md; PS3.15 A.5.3 (the audit of a deletion)
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, insert, literal, select, update
 
 from pacs_gateway.access.audit import Actor, Audit, Outcome
 from pacs_gateway.access.policy import Scope
@@ -47,6 +47,15 @@ class Target:
 
     def __str__(self) -> str:
         return "/".join(uid for uid in (self.study_uid, self.series_uid, self.sop_uid) if uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """By whom and why something is removed; the token makes doing it again harmless."""
+
+    by: Actor
+    reason: RejectionReason | None = None
+    token: str = field(default_factory=lambda: token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +99,56 @@ class Removals:
         NotFoundError
             There is nothing, or nothing the caller may see.
         """
-        token = token_hex(16)
+        cause = Cause(by, reason)
 
         def work(connection: Connection) -> int:
-            done = connection.execute(select(removal.c.n_instances).where(removal.c.token == token)).scalar()
+            done = connection.execute(select(removal.c.n_instances).where(removal.c.token == cause.token)).scalar()
             if done is not None:  # the answer to the commit was lost
                 return int(done)
-            shown = _shown(_locked_series(connection, scope, target), target)
-            n_shown = Counter(connection.execute(select(instance.c.series_key).where(*shown)).scalars())
-            if not n_shown:
-                raise NotFoundError("no such study, series or instance")
-            at = self._clock(connection)
-            facts = dict(zip(_TOLD, (token, at, by.name, by.address, reason or "", *astuple(target)), strict=True))
-            added = insert(removal).values(**facts, n_instances=n_shown.total()).returning(removal.c.id)
-            key = connection.execute(added).scalar_one()
-            theirs = select(literal(key, Key), instance.c.id).where(*shown)
-            connection.execute(insert(removed_instance).from_select(["removal_key", "instance_key"], theirs))
-            connection.execute(update(instance).where(*shown).values(state="removed"))
-            self._follow_up(connection, key, {one: -n for one, n in n_shown.items()}, at=at)
-            self._record(connection, "reject" if reason else "delete", f"{target} {reason or ''}".rstrip(), by)
-            return n_shown.total()
+            if n_hidden := self.hide(connection, scope, target, cause):
+                return n_hidden
+            raise NotFoundError("no such study, series or instance")
 
         return self._database.transact(work)
+
+    def hide(
+        self,
+        connection: Connection,
+        scope: Scope,
+        target: Target,
+        cause: Cause,
+        *,
+        among: Select[tuple[str]] | None = None,
+    ) -> int:
+        """Take what `scope` shows of `target` out of sight in the caller's transaction; return how many that were.
+
+        Parameters
+        ----------
+        among
+            SOP Instance UIDs; only what has one of these.
+        """
+        shown = _shown(_locked_series(connection, scope, target), target)
+        if among is not None:
+            shown.append(instance.c.sop_uid.in_(among))
+        found = connection.execute(_FOUND.where(*shown)).all()
+        if not found:
+            return 0
+        n_shown = Counter(row.series_key for row in found)
+        if among is not None:
+            target = _common(target.study_uid, found)
+        at, by = self._clock(connection), cause.by
+        facts = dict(
+            zip(_TOLD, (cause.token, at, by.name, by.address, cause.reason or "", *astuple(target)), strict=True)
+        )
+        added = insert(removal).values(**facts, n_instances=n_shown.total()).returning(removal.c.id)
+        key = connection.execute(added).scalar_one()
+        theirs = select(literal(key, Key), instance.c.id).where(*shown)
+        connection.execute(insert(removed_instance).from_select(["removal_key", "instance_key"], theirs))
+        connection.execute(update(instance).where(*shown).values(state="removed"))
+        self._follow_up(connection, key, {one: -n for one, n in n_shown.items()}, at=at)
+        action = "reject" if cause.reason else "delete"
+        self._record(connection, action, f"{target} {cause.reason or ''}".rstrip(), by)
+        return n_shown.total()
 
     def list(self, *, limit: int = 100, offset: int = 0, is_complete: bool = False) -> tuple[Removal, ...]:
         """Return what is removed, the latest first; with `is_complete` what has been restored, too."""
@@ -189,6 +226,7 @@ class Removals:
         )
 
 
+_FOUND = select(instance.c.series_key, series.c.series_uid, instance.c.sop_uid).join_from(instance, series)
 _TOLD = ("token", "at", "actor", "address", "reason", "study_uid", "series_uid", "sop_uid")
 
 
@@ -211,6 +249,13 @@ def _shown(series_keys: Collection[int], target: Target) -> list[ColumnElement[b
     if target.sop_uid:
         shown.append(instance.c.sop_uid == target.sop_uid)
     return shown
+
+
+def _common(study_uid: str, found: Sequence[Row[*tuple[Any, ...]]]) -> Target:
+    """Return the smallest thing that has all of these instances of a study."""
+    if len({row.series_uid for row in found}) > 1:
+        return Target(study_uid)
+    return Target(study_uid, found[0].series_uid, found[0].sop_uid if len(found) == 1 else "")
 
 
 def _restore(connection: Connection, hidden: Sequence[Row[*tuple[Any, ...]]]) -> Iterator[int]:

@@ -146,7 +146,10 @@ def _storage() -> str:
         """\
 As SCP (right `store`), and as SCU for C-MOVE, C-GET and `pacs-gateway send`. Level 2 (full): every element is kept.
 Success means that the object and its SHA-256 are on disk (or, with `PACS_ACK=object`, in the object store). Private
-classes and classes newer than this table are stored too, unless the device has `--no-private-classes`.""",
+classes and classes newer than this table are stored too, unless the device has `--no-private-classes`.
+
+A key object selection titled 113001, 113037, 113038 or 113039 (DCM; IHE IOCM) takes the instances it names out of sight,
+those that come later too, if its sender has the right `delete`; it is kept and shown itself. From others it is only kept.""",
     )
 
 

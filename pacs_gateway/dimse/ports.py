@@ -45,7 +45,7 @@ class Device(Protocol):
 
     @property
     def rights(self) -> AbstractSet[str]:
-        """What it may ask for: ``echo``, ``store``, ``find``, ``move``, ``get``, ``commit``, ``worklist``."""
+        """What it may do: ``echo``, ``store``, ``find``, ``move``, ``get``, ``commit``, ``worklist``, ``delete``."""
 
     @property
     def transfer_syntaxes(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ answered, and the next message is served (PS3.4 B.2.3).
 import logging
 from dataclasses import dataclass
 
+from pacs_gateway.access.policy import reach
+from pacs_gateway.dimse.caller import caller_of
 from pacs_gateway.dimse.command import StoreRequest
 from pacs_gateway.dimse.fault import log_fault
 from pacs_gateway.dimse.ports import Device, Ingest, Reception
@@ -112,6 +114,7 @@ class StoreService:
             address,
             charset=device.charset,
             issuer=device.issuer,
+            reach=reach(caller_of(device)),
         )
 
     def begin(self, context: AcceptedContext, request: StoreRequest) -> IncomingStore:

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from pacs_gateway.domain.rejection import Reach
+
 
 class Method(StrEnum):
     """How an instance came in."""
@@ -30,6 +32,8 @@ class Origin:
     """Character set of texts whose own declaration is missing or often wrong; empty: by evidence."""
     issuer: str = ""
     """Issuer of patient IDs that come without one; empty: the facility."""
+    reach: Reach = Reach.NOTHING
+    """What its rejection notes may take out of sight, as decided when it came."""
 
 
 class FrameKind(StrEnum):

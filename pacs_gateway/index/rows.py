@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from pacs_gateway.database.schema.archive import instance
 from pacs_gateway.database.schema.removal import removal, removed_instance
 from pacs_gateway.domain.levels import Level
+from pacs_gateway.domain.rejection import KEY_OBJECT_SELECTION, Reach
 from pacs_gateway.index import frame_blob
 from pacs_gateway.index.arrival import Arrival, column_value, columns_of
 from pacs_gateway.index.studies import Parents
@@ -44,6 +45,8 @@ class BatchResult:
     """Studies with new current instances."""
     superfluous: tuple[str, ...] = ()
     """Spool entries that no row needs: their content is already kept."""
+    key_objects: tuple[tuple[int, Reach], ...] = ()
+    """New current key object selections, each with what it may take out of sight."""
 
 
 _INSTANCE_COLUMNS = columns_of(Level.IMAGE)
@@ -111,6 +114,11 @@ def write_batch(connection: Connection, arrivals: Sequence[Arrival]) -> BatchRes
         tuple(pending),
         frozenset(a.record.study_uid for a in current),
         _settle_places(connection, arrivals, outcomes),
+        tuple(
+            (keys[a.record.sop_instance_uid, a.record.digest], a.record.origin.reach)
+            for a in current
+            if a.record.sop_class_uid == KEY_OBJECT_SELECTION
+        ),
     )
 
 

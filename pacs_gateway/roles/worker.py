@@ -1,4 +1,4 @@
-"""The process that does the jobs (derived things, comparisons, storage commitment) and looks after the index."""
+"""The process that does the jobs (derived things, comparisons, commitment, rejections) and looks after the index."""
 
 import logging
 import os
@@ -68,7 +68,7 @@ def run(config: GatewayConfig, stop: threading.Event, _sockets: Sequence[socket.
         threads = [
             threading.Thread(target=_forget, args=(gateway, stop), name="forget"),
             # Somebody waits for these, and neither is held up by the other: a peer that is away takes its time.
-            _lane(gateway, "commitments", archive.commitment_handlers(), stop),
+            _lane(gateway, "prompt", archive.prompt_handlers(), stop),
             _lane(gateway, "reports", {COMMITMENT_REPORT: reporter.run}, stop),
         ]
         for thread in threads:

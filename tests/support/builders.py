@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     RLELossless,
 )
 
@@ -200,3 +201,27 @@ def jpeg2000(identity: Identity | None = None) -> Dataset:
 def _extend(ds: Dataset, identity: Identity) -> None:
     for keyword, value in identity.extra.items():
         setattr(ds, keyword, value)
+
+
+def rejection_note(
+    identity: Identity, rejected: Sequence[tuple[str, str, str]], *, title: str = "113001", scheme: str = "DCM"
+) -> Dataset:
+    """Return a key object selection with a document title, about instances given as (study, series, instance)."""
+    ds = dataset(identity)
+    ds.SOPClassUID, ds.Modality = KeyObjectSelectionDocumentStorage, "KO"
+    concept = Dataset()
+    concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = title, scheme, "Rejected"
+    ds.ValueType, ds.ContinuityOfContent, ds.ConceptNameCodeSequence = "CONTAINER", "SEPARATE", [concept]
+    ds.ContentSequence = []
+    studies: dict[str, Dataset] = {}
+    for study_uid, series_uid, sop_uid in rejected:
+        study, series, reference, content = (Dataset() for _ in range(4))
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = CTImageStorage, sop_uid
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = series_uid, [reference]
+        study.StudyInstanceUID, study.ReferencedSeriesSequence = study_uid, []
+        studies.setdefault(study_uid, study).ReferencedSeriesSequence.append(series)
+        content.RelationshipType, content.ValueType, content.ReferencedSOPSequence = "CONTAINS", "IMAGE", [reference]
+        ds.ContentSequence.append(content)
+    ds.CurrentRequestedProcedureEvidenceSequence = list(studies.values())
+    _extend(ds, identity)
+    return ds

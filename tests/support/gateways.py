@@ -111,7 +111,7 @@ def ship_all(gateway: Gateway) -> int:
 def work_all(gateway: Gateway) -> int:
     """Do the jobs that are due now; return how many."""
     queue = JobQueue(gateway.database, owner="tests", clock=gateway.queue_clock)
-    handlers = gateway.archive.handlers() | gateway.archive.commitment_handlers()
+    handlers = gateway.archive.handlers() | gateway.archive.prompt_handlers()
     worker, n_done = Worker(queue, handlers), 0
     while worker.run_one():
         n_done += 1

@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from pacs_gateway.access.policy import reach
 from pacs_gateway.dicomweb import dicom_json, dicom_xml, multipart
 from pacs_gateway.dicomweb.dicom_json import FailedReference, StoredReference
 from pacs_gateway.dicomweb.media_type import MediaType
@@ -124,7 +125,8 @@ async def _events(request: Request, content_type: MediaType, limits: Limits) -> 
 
 def _body(visitor: Visitor, content_type: MediaType, study: str) -> Part10Body | MetadataBody:
     ingest = visitor.gateway.archive.ingest
-    origin = Origin(Method.STOW, visitor.caller.facility, visitor.caller.name, visitor.address)
+    caller = visitor.caller
+    origin = Origin(Method.STOW, caller.facility, caller.name, visitor.address, reach=reach(caller))
     kind = _kind(content_type)
     if kind == DICOM:
         return Part10Body(ingest, origin, study)

@@ -1,6 +1,6 @@
-"""What has been removed from sight: by whom, when and why; the bytes stay (docs/decisions/0022)."""
+"""What has been removed from sight: by whom, when and why; the bytes stay (docs/decisions/0022, 0024)."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, text
 
 from pacs_gateway.database.schema.archive import Key
 from pacs_gateway.database.schema.base import Text, metadata
@@ -33,4 +33,27 @@ removed_instance = Table(
     Column("removal_key", Key, ForeignKey("removal.id", ondelete="CASCADE"), primary_key=True),
     Column("instance_key", Key, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
     Index("ix_removed_instance_instance_key", "instance_key"),
+)
+
+# Every key object selection that became current: it may be a rejection note.
+rejection_note = Table(
+    "rejection_note",
+    metadata,
+    Column("instance_key", Key, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
+    # What its sender might take out of sight when it came (``Reach``).
+    Column("reach", Text, nullable=False, server_default=""),
+    # Code value; empty where it rejects nothing, NULL until it has been read.
+    Column("reason", Text),
+)
+
+# What rejection notes name, whether it has come yet or not.
+rejected_reference = Table(
+    "rejected_reference",
+    metadata,
+    Column("note_key", Key, ForeignKey("rejection_note.instance_key", ondelete="CASCADE"), primary_key=True),
+    Column("sop_uid", Text, primary_key=True),
+    Column("study_uid", Text, nullable=False),
+    # Set once it was there for the note to act on: what a person restores afterwards stays.
+    Column("is_done", Boolean, nullable=False, server_default=text("false")),
+    Index("ix_rejected_reference_study_uid", "study_uid"),
 )

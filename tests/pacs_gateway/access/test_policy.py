@@ -3,7 +3,8 @@ import itertools
 import pytest
 
 from pacs_gateway.access import Action, Caller, CallerKind, Right, Role, decide, scope
-from pacs_gateway.access.policy import BY_RIGHT, BY_ROLE
+from pacs_gateway.access.policy import BY_RIGHT, BY_ROLE, reach
+from pacs_gateway.domain.rejection import Reach
 from pacs_gateway.errors import RefusedError, UnauthenticatedError
 
 # Written down apart from the tables they check.
@@ -16,6 +17,7 @@ RIGHT_GIVES = {
     "get": "read",
     "commit": "commit",
     "worklist": "worklist",
+    "delete": "delete",
 }
 
 
@@ -51,8 +53,8 @@ def test_every_right_and_action(right: Right, action: Action) -> None:
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_no_device_deletes_resolves_or_administers_and_no_right_means_nothing(action: Action) -> None:
-    forbidden = {Action.DELETE, Action.RESOLVE, Action.ADMINISTER}
+def test_no_device_resolves_or_administers_and_no_right_means_nothing(action: Action) -> None:
+    forbidden = {Action.RESOLVE, Action.ADMINISTER}
     assert may(device(*Right), action) is (action not in forbidden)
     assert not may(device(), action)
 
@@ -86,3 +88,17 @@ def test_another_facility_does_not_exist(caller: Caller) -> None:
 def test_administrator_sees_every_facility() -> None:
     assert scope(account(Role.ADMINISTRATOR)).facilities is None
     assert may(account(Role.ADMINISTRATOR), Action.READ, "B")
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        (account(Role.ADMINISTRATOR), Reach.ALL),
+        (account(Role.READER), Reach.NOTHING),
+        (device(*set(Right) - {Right.DELETE}), Reach.NOTHING),
+        (device(Right.STORE, Right.DELETE), Reach.OWN),
+        (Caller.of_open_door(facility="A"), Reach.ALL),
+    ],
+)
+def test_rejection_notes_reach_as_far_as_deleting(caller: Caller, expected: Reach) -> None:
+    assert reach(caller) is expected

@@ -17,6 +17,7 @@ from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.archive.ship import describe_entry
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.domain.part10 import decode_head
+from pacs_gateway.domain.rejection import Reach
 from pacs_gateway.errors import (
     CapacityError,
     InputError,
@@ -73,7 +74,7 @@ def test_the_entry_is_a_part10_file_of_the_bytes_received(gateway: Gateway) -> N
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 @pytest.mark.parametrize("n_frames", [1, 2000])
 def test_what_is_set_for_a_device_is_kept_with_what_it_sent(gateway: Gateway, syntax: str, n_frames: int) -> None:
-    origin = replace(ORIGIN, charset="VNI", issuer="BV1")
+    origin = replace(ORIGIN, charset="VNI", issuer="BV1", reach=Reach.OWN)
     ds = image(Identity(charset="ISO_IR 100"), n_frames=n_frames)
     ds[0x00100010] = RawDataElement(Tag(0x00100010), "PN", 6, b"Ho\xe0ng ", 0, False, True)
     stored = put(gateway, ds, syntax, origin=origin)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.support.builders import Identity, part10, rejection_note
+from tests.support.gateways import work_all
 from tests.viewer_api import studies
 from tests.viewer_api.site import TESTER, Site, open_site
 from tests.viewer_api.studies import uid
@@ -92,3 +94,14 @@ def test_what_was_deleted_and_is_stored_again_stays_deleted(site: Site, client: 
 @pytest.mark.parametrize("at", ["/dicom-web/studies/x", "/dicom-web/studies/1.2/series/..", "/dicom-web/studies/1..2"])
 def test_what_is_no_uid_is_refused(client: httpx.Client, at: str) -> None:
     assert client.delete(at).status_code in (400, 404, 405)
+
+
+def test_a_rejection_note_by_stow_hides_what_it_names(site: Site, client: httpx.Client) -> None:
+    site.put(studies.ct(47), studies.ct(47, 1, 2))
+    note = rejection_note(Identity(study=47, series=9), [(uid(47), uid(47, 1), uid(47, 1, 2))], title="113038")
+    answer = client.post("/dicom-web/studies", content=part10(note), headers={"Content-Type": "application/dicom"})
+    assert answer.status_code == 200
+    work_all(site.gateway)
+    assert [client.get(path(47, 1, n)).status_code for n in (1, 2)] == [200, 404]
+    (removal,) = [one for one in site.gateway.archive.removals.list() if one.target.study_uid == uid(47)]
+    assert (removal.actor, removal.reason, removal.n_instances) == ("boss", "113038", 1)
