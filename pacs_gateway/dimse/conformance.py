@@ -148,8 +148,9 @@ As SCP (right `store`), and as SCU for C-MOVE, C-GET and `pacs-gateway send`. Le
 Success means that the object and its SHA-256 are on disk (or, with `PACS_ACK=object`, in the object store). Private
 classes and classes newer than this table are stored too, unless the device has `--no-private-classes`.
 
-A key object selection titled 113001, 113037, 113038 or 113039 (DCM; IHE IOCM) takes the instances it names out of sight,
-those that come later too, if its sender has the right `delete`; it is kept and shown itself. From others it is only kept.""",
+A key object selection titled 113001, 113037, 113038 or 113039 (DCM; IHE IOCM) takes the instances it names out of
+sight, those that come later too, if its sender has the right `delete`; it is kept and shown itself. From others it is
+only kept.""",
     )
 
 

@@ -64,7 +64,7 @@ def test_every_option_is_kept(console: Console) -> None:
     facts = console.facts(*words, "--rights", "all")
     assert isinstance(facts, dict)
     assert (facts["networks"], facts["called"], facts["facility"]) == ("10.1.0.0/16,::1/128", "PACSGW", "DN")
-    assert facts["rights"] == ["echo", "store", "find", "move", "get", "commit", "worklist"]
+    assert facts["rights"] == ["echo", "store", "find", "move", "get", "commit", "worklist", "delete"]
 
 
 SETTINGS = {
@@ -103,7 +103,7 @@ def test_what_is_not_given_stays_and_what_is_empty_is_emptied(console: Console) 
     facts = console.facts("change", "CT1", "--called", "PACSGW", "--charset", "", "--network", "host,10.2.0.0/16")
     assert isinstance(facts, dict)
     assert (facts["host"], facts["port"], facts["networks"]) == ("10.1.2.4", 105, "host,10.2.0.0/16")
-    assert (facts["charset"], facts["facility"], len(facts["rights"])) == ("", "DN", 7)
+    assert (facts["charset"], facts["facility"], len(facts["rights"])) == ("", "DN", 8)
     assert facts["certificate"] == ["ab" * 32]
     facts = console.facts("change", "CT1", "--called", "PACSGW", "--certificate", "")
     assert isinstance(facts, dict)
