@@ -22,6 +22,10 @@ class UnsupportedMediaTypeError(errors.InputError):
     """The body is of a media type or content encoding that is not taken."""
 
 
+class SlowBodyError(errors.InputError):
+    """A body comes too slowly, or not at all."""
+
+
 class ForeignOriginError(errors.RefusedError):
     """A page of another site tried to act in the caller's name."""
 
@@ -55,6 +59,7 @@ STATUSES: Mapping[type[errors.GatewayError], HTTPStatus] = MappingProxyType(
         errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
         MessageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
+        SlowBodyError: HTTPStatus.REQUEST_TIMEOUT,
         UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         ForeignOriginError: HTTPStatus.FORBIDDEN,
         MisdirectedError: HTTPStatus.MISDIRECTED_REQUEST,
@@ -82,6 +87,8 @@ def problem(status: HTTPStatus, *, detail: str = "", request_id: str = "") -> Re
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if status is HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"  # what still comes is no next request (RFC 9110 15.5.9)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return Response(orjson.dumps(body), status.value, headers, PROBLEM_TYPE)

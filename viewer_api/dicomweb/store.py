@@ -5,6 +5,7 @@ The body is read piece by piece and written to the spool as it comes, by threads
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import orjson
 from fastapi import APIRouter, Request
@@ -26,20 +27,19 @@ from pacs_gateway.dicomweb.multipart import (
 from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.errors import InvalidMessageError
 from viewer_api.access import Visitor
+from viewer_api.config import WebConfig
 from viewer_api.dependencies import Sender, Uid
 from viewer_api.dicomweb import store_metadata
 from viewer_api.dicomweb.store_metadata import MetadataBody
 from viewer_api.dicomweb.store_part10 import Part10Body
 from viewer_api.dicomweb.store_result import Result, status
-from viewer_api.errors import UnsupportedMediaTypeError
+from viewer_api.errors import SlowBodyError, UnsupportedMediaTypeError
 from viewer_api.negotiation import DICOM, Offer, choose
 
 router = APIRouter(prefix="/dicom-web", tags=["STOW-RS"])
 
 _OFFERS = (Offer(dicom_json.MEDIA_TYPE), Offer("application/json"), Offer(dicom_xml.MEDIA_TYPE))
 _MULTIPART = "multipart/related"
-_SILENCE_S = 60.0
-"""How long a body may say nothing before it is given up."""
 
 
 @router.post("/studies", summary="Store instances")
@@ -134,15 +134,33 @@ def _body(visitor: Visitor, content_type: MediaType, study: str) -> Part10Body |
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, as long as it comes fast enough for the slowest of lines (promises B15).
+
+    Only waiting for it counts: who sends fast to a gateway that is busy is not slow.
+
+    Raises
+    ------
+    SlowBodyError
+        It comes too slowly, or has stopped.
+    """
+    config: WebConfig = request.app.state.config
     stream = aiter(request.stream())
+    n_bytes, waited_s = 0, 0.0
     while True:
+        began_at = monotonic()
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(config.upload_piece_s - waited_s):
                 piece = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise InvalidMessageError("the body stopped coming") from error
+            raise SlowBodyError(
+                f"the body comes too slowly: less than {config.upload_piece_bytes} bytes in {config.upload_piece_s:g} s"
+            ) from error
+        n_bytes += len(piece)
+        waited_s += monotonic() - began_at
+        if n_bytes >= config.upload_piece_bytes:
+            n_bytes, waited_s = 0, 0.0
         yield piece
 
 
