@@ -7,14 +7,14 @@ query: both hold what belongs to patients (promises B20).
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from time import perf_counter
 from traceback import format_tb
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,6 +43,9 @@ DEFAULT_HEADERS: Mapping[str, str] = MappingProxyType(
         "X-Frame-Options": "DENY",
     }
 )
+
+_RAW_REQUEST_ID = REQUEST_ID.lower().encode("ascii")
+_RAW_DEFAULTS = tuple((name.lower().encode("ascii"), value.encode("ascii")) for name, value in DEFAULT_HEADERS.items())
 
 
 class Metrics:
@@ -82,10 +85,7 @@ class Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
-                for name, value in DEFAULT_HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _dressed(message["headers"], request_id)
             await send(message)
 
         try:
@@ -113,6 +113,14 @@ class Boundary:
             await problem_of(error, request_id=scope["state"]["request_id"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _dressed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer (names in lower case, as ASGI has them) with those that each carries."""
+    dressed = [*headers, (_RAW_REQUEST_ID, request_id.encode("ascii"))]
+    given = {name for name, _ in dressed}
+    dressed += [default for default in _RAW_DEFAULTS if default[0] not in given]
+    return dressed
 
 
 def route_of(scope: Scope) -> str:

@@ -28,7 +28,7 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope.get("client"):
+        if self._trusted.ranges and scope["type"] == "http" and scope.get("client"):
             peer = _parse(scope["client"][0])
             if peer is not None and self._trusted.contain(peer):
                 scope = self._believed(scope, peer)
