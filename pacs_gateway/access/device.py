@@ -40,7 +40,7 @@ class Right(StrEnum):
     COMMIT = "commit"
     WORKLIST = "worklist"
     DELETE = "delete"
-    """Its rejection notes take out of sight what they name (docs/decisions/0024)."""
+    """Its rejection notes take out of sight what they name (docs/decisions/0026)."""
 
 
 ALL_RIGHTS = frozenset(Right)

@@ -5,7 +5,7 @@ job reads it and hides what it names, as a deletion would. What it names and has
 
 References
 ----------
-docs/decisions/0024-rejection-notes.md; IHE RAD TF-3 4.66; PS3.16 TID 2010, CID 7011; PS3.3 C.17.6
+docs/decisions/0026-rejection-notes.md; IHE RAD TF-3 4.66; PS3.16 TID 2010, CID 7011; PS3.3 C.17.6
 """
 
 import logging

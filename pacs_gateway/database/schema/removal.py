@@ -1,4 +1,4 @@
-"""What has been removed from sight: by whom, when and why; the bytes stay (docs/decisions/0022, 0024)."""
+"""What has been removed from sight: by whom, when and why; the bytes stay (docs/decisions/0022, 0026)."""
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, text
 
