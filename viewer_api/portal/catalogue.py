@@ -127,6 +127,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Cần npm và Internet một lần; không phải khởi động lại.",
         "It needs npm and the internet once; nothing has to be restarted.",
     ),
+    "session_ended": (
+        "Phiên làm việc đã hết hạn. Trang này và những gì đã đo vẫn còn: hãy đăng nhập lại trong thẻ mới rồi tiếp tục.",
+        "Your session has ended. This page and what you measured are still here: log in in a new tab, then go on.",
+    ),
+    "may_not_store": (
+        "Bạn được xem các ca chụp này nhưng không được thêm vào. Kết quả đo có thể lưu về máy dưới dạng CSV.",
+        "You may read these studies, not add to them. What you measured can be saved on this computer as CSV.",
+    ),
     "request_id": ("Mã yêu cầu", "Request"),
     "other_language": ("English", "Tiếng Việt"),
 }

@@ -20,7 +20,7 @@ from pacs_gateway.errors import ConfigurationError
 
 BASE = "/viewer/"
 ABOUT = "about.json"
-REVISION = 1
+REVISION = 2
 """Of what this module does: what an older one prepared is prepared anew."""
 
 # What no study needs: models for drawing outlines by machine (113 MB), maps for its developers, pictures for phones'
@@ -108,6 +108,14 @@ REWRITES: tuple[Rewrite, ...] = (
         "*.js",
         re.compile(r"(?<=patientId: mrn,)(?=\s*disableWildcard: true)"),
         " issuer: qidoForStudyUID[0].issuer,",
+        1,
+    ),
+    Rewrite(
+        # A report's picture needs no name (PS3.3 C.17.3, Type 1C); OHIF's page ends over one that has none.
+        "a report's items without a name",
+        "*.js",
+        re.compile(r"(?<=} = ConceptNameCodeSequence)(?=;\s*const isChildFirstNode)"),
+        " ?? { CodeMeaning: contentItem.ValueType }",
         1,
     ),
     Rewrite(

@@ -16,6 +16,7 @@ from pacs_gateway.errors import NotFoundError, RefusedError
 from viewer_api.access import Visitor
 from viewer_api.dependencies import not_modified
 from viewer_api.negotiation import takes_gzip
+from viewer_api.portal.catalogue import catalogue_of
 from viewer_api.portal.page import TAG, MayView, show
 from viewer_api.viewer.install import PREPARED, installed
 from viewer_api.viewer.prepare import ABOUT, BASE, About
@@ -65,7 +66,7 @@ def viewer_page(visitor: ViewingReader) -> Response:
 @router.get("/app-config.js")
 def viewer_settings(visitor: ViewingReader) -> Response:
     """Return the viewer's settings for whoever asks."""
-    body = settings_script(may_store=_may(visitor.caller, Action.STORE))
+    body = settings_script(catalogue_of(visitor.request), may_store=_may(visitor.caller, Action.STORE))
     return Response(body, 200, {"Cache-Control": _ASK_FIRST}, _TYPES[".js"])
 
 

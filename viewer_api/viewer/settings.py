@@ -1,28 +1,24 @@
 """OHIF's settings: a script, because a browser's abilities are asked for when it runs."""
 
+from pathlib import Path
+
 import orjson
 
+from viewer_api.portal.catalogue import Catalogue
 from viewer_api.viewer.prepare import BASE
 
 _SOURCE = "gateway"
-# Without WebGL nothing would be drawn; the old way of drawing shows flat images at least.
-_SCRIPT = """\
-const canDraw = Boolean(document.createElement("canvas").getContext("webgl2"));
-window.config = Object.assign(%(settings)s, {
-  useCPURendering: !canDraw,
-  whiteLabeling: {
-    createLogoComponentFn: React =>
-      React.createElement("a", { href: "/", style: { color: "#fff", whiteSpace: "nowrap" } }, "← PACS gateway"),
-  },
-});
-"""
+_SCRIPT = Path(__file__).with_name("app-config.js")
+_SAID = {"sessionEnded": "session_ended", "logIn": "log_in", "mayNotStore": "may_not_store"}
 
 
-def settings_script(*, may_store: bool) -> str:
+def settings_script(words: Catalogue, *, may_store: bool) -> bytes:
     """Return ``app-config.js``.
 
     Parameters
     ----------
+    words
+        The language of what we say ourselves.
     may_store
         Whether files can be dragged in and measurements kept.
     """
@@ -61,4 +57,6 @@ def settings_script(*, may_store: bool) -> str:
             }
         ],
     }
-    return _SCRIPT % {"settings": orjson.dumps(settings, option=orjson.OPT_INDENT_2).decode()}
+    said = {name: words(key) for name, key in _SAID.items()}
+    given = {"mayStore": may_store, "words": said, "settings": settings}
+    return b"const given = %b;\n%b" % (orjson.dumps(given, option=orjson.OPT_INDENT_2), _SCRIPT.read_bytes())

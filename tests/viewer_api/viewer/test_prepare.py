@@ -36,6 +36,8 @@ const study = { mrn: getString(qidoStudy['00100020']) || '', };
 const parameters = { '00100020': withWildcard(params.patientId), };
 const priors = search({ patientId: mrn,
     disableWildcard: true });
+const { CodeValue, CodeMeaning } = ConceptNameCodeSequence;
+const isChildFirstNode = true;
 """
 _PAGE = """<!doctype html><html><head>
 <meta name="image" content="/assets/tile.png"><script>window.PUBLIC_URL="/"</script>
