@@ -119,6 +119,17 @@ REWRITES: tuple[Rewrite, ...] = (
         1,
     ),
     Rewrite(
+        # OHIF lists a report before it sends it; one that was not kept must not stand there as if it were.
+        "a report listed before it is kept",
+        "*.js",
+        re.compile(
+            r"(src/\* \.DicomMetadataStore\.addInstances \*/\.H8\.addInstances\(instances, true\);)(\s*for \(const "
+            r"instance of instances\) \{\s*await resolvedDataSource\.store\.dicom\(instance, null, dicomDict\);\s*\})"
+        ),
+        r"\g<2>\g<1>",
+        1,
+    ),
+    Rewrite(
         # Whoever may write a link could have them load studies from elsewhere (CVE-2026-12473, promises B13).
         "the data sources of other people's choice",
         "*.js",

@@ -38,6 +38,10 @@ const priors = search({ patientId: mrn,
     disableWildcard: true });
 const { CodeValue, CodeMeaning } = ConceptNameCodeSequence;
 const isChildFirstNode = true;
+src/* .DicomMetadataStore.addInstances */.H8.addInstances(instances, true);
+for (const instance of instances) {
+    await resolvedDataSource.store.dicom(instance, null, dicomDict);
+}
 """
 _PAGE = """<!doctype html><html><head>
 <meta name="image" content="/assets/tile.png"><script>window.PUBLIC_URL="/"</script>
