@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
@@ -13,11 +12,7 @@ from pacs_gateway.config import GatewayConfig
 from pacs_gateway.gateway import Gateway, open_gateway
 from viewer_api.app import create_app, create_node_app
 from viewer_api.config import WebConfig
-from viewer_api.patient_protocol import PatientProtocol
-
-_GRACE_S = 30
-"""How long answers in flight may take after a SIGTERM (contract)."""
-_IDLE_S = 75
+from viewer_api.server import WebServer
 
 
 def run(config: GatewayConfig, stop: threading.Event, sockets: Sequence[socket.socket]) -> None:
@@ -43,7 +38,7 @@ def _run(
     sockets: Sequence[socket.socket],
 ) -> None:
     with open_gateway(config) as gateway:
-        server = make_server(create(replace(web, trusted_proxies=config.trusted_proxies), gateway))
+        server = WebServer(create(replace(web, trusted_proxies=config.trusted_proxies), gateway))
 
         def serve() -> None:
             try:
@@ -57,20 +52,3 @@ def _run(
         stop.wait()
         server.should_exit = True
         serving.join()
-
-
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """Return a server for `app`; whoever starts it owns the signals and the log."""
-    settings = uvicorn.Config(
-        app,
-        http=PatientProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_IDLE_S,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    return uvicorn.Server(settings)

@@ -19,7 +19,7 @@ from pacs_gateway.domain.instance import Method, Origin
 from pacs_gateway.gateway import Gateway, open_gateway
 from viewer_api.app import create_app
 from viewer_api.config import WebConfig
-from viewer_api.worker import make_server
+from viewer_api.server import WebServer
 
 PASSWORD = "correct horse battery"
 TESTER = Actor("tests")
@@ -75,7 +75,7 @@ def open_site(
 @contextmanager
 def _serving(gateway: Gateway, config: WebConfig) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    server = make_server(create_app(config, gateway))
+    server = WebServer(create_app(config, gateway))
     thread = threading.Thread(target=lambda: uvloop.run(server.serve([listening])), name="site")
     thread.start()
     try:
