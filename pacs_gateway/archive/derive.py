@@ -10,11 +10,20 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import BinaryIO
 
 import orjson
+from pydicom import Dataset
 from sqlalchemy import Connection, func, select
 
-from pacs_gateway.archive.metadata import charset_of_device, metadata_json, read_header
+from pacs_gateway.archive.header_json import JsonObject
+from pacs_gateway.archive.metadata import (
+    PIXEL_HEAD_BYTES,
+    charset_of_device,
+    metadata_json,
+    pixel_reference,
+    read_header,
+)
 from pacs_gateway.archive.metadata_blob import MetadataBlob, compress
 from pacs_gateway.archive.stored import (
     COLUMNS,
@@ -28,6 +37,7 @@ from pacs_gateway.archive.stored import (
 from pacs_gateway.database.engine import Database
 from pacs_gateway.database.schema.archive import instance, series, series_derived
 from pacs_gateway.domain.clock import Clock, to_microseconds
+from pacs_gateway.domain.instance import FrameKind
 from pacs_gateway.errors import (
     CapacityError,
     ConflictError,
@@ -115,13 +125,16 @@ class Derive:
             charset = charset_of_device(file)
             plain = self._holdings.plain(stored)
             if plain is stored:
-                file.seek(0)
-                header = read_header(file, defer=True)
+                header, pixels = _header_and_pixels(file, stored)
         if plain is not stored:
             with self._holdings.open(plain) as reader:
-                header = read_header(as_file(reader), defer=True)
+                header, pixels = _header_and_pixels(as_file(reader), plain)
         return metadata_json(
-            header, transfer_syntax_uid=stored.transfer_syntax_uid, bulk_root=bulk_root(stored), charset=charset
+            header,
+            transfer_syntax_uid=stored.transfer_syntax_uid,
+            bulk_root=bulk_root(stored),
+            charset=charset,
+            pixels=pixels,
         )
 
     def thumbnail(self, stored: StoredInstance) -> bytes:
@@ -312,6 +325,17 @@ def frame_ranges(stored: StoredInstance, index: int) -> Iterable[tuple[int, int]
     if not stored.frames.ranges:
         raise UnsupportedSyntaxError("the frames of this object cannot be told apart")
     return stored.frames.frame(index)
+
+
+def _header_and_pixels(file: BinaryIO, stored: StoredInstance) -> tuple[Dataset, JsonObject]:
+    """Return a header without long values, and the attribute that says where the pixels are to be had."""
+    file.seek(0)
+    header = read_header(file, defer=True)
+    if stored.frames is None or stored.frames.kind is FrameKind.DERIVED:
+        return header, {}
+    file.seek(stored.pixels_offset)
+    head = file.read(PIXEL_HEAD_BYTES)
+    return header, pixel_reference(head, stored.transfer_syntax_uid, bulk_root=bulk_root(stored))
 
 
 def _is_current(connection: Connection, instance_id: int) -> bool:

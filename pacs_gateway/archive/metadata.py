@@ -5,9 +5,11 @@ References
 PS3.18 F.2 (DICOM JSON model), PS3.18 10.4.1.1.2 (metadata resources, bulk data references)
 """
 
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import BinaryIO
 
 import orjson
@@ -18,6 +20,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from pacs_gateway.archive.describe import GE_PRIVATE_IMPLICIT
 from pacs_gateway.archive.header_json import CHARACTER_SET, UTF_8, JsonObject, implied_vr, json_object
 from pacs_gateway.archive.reception_head import decode_reception
 from pacs_gateway.domain.part10 import decode_head
@@ -29,7 +32,10 @@ DEFER_BYTES = 64 * 1024
 # Enough for the head the gateway writes; a longer one is left to pydicom, as is what is deflated or has no head.
 _HEAD_BYTES = 4096
 _NOT_READ_PLAINLY = frozenset({"", DeflatedExplicitVRLittleEndian})
-_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+# With the VR of each, which a data set in implicit VR does not tell (PS3.6, PS3.5 A.1).
+_PIXEL_DATA: Mapping[int, str] = MappingProxyType({0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"})
+PIXEL_HEAD_BYTES = 6
+"""So much of the pixels' element tells which one it is."""
 _AVAILABLE_TRANSFER_SYNTAX = "00083002"
 
 
@@ -114,7 +120,39 @@ def charset_of_device(file: BinaryIO) -> str:
     return ""
 
 
-def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str, charset: str = "") -> bytes:
+def pixel_reference(head: bytes, transfer_syntax_uid: str, *, bulk_root: str) -> JsonObject:
+    """Return the attribute that says where pixels are to be had; empty where `head` is not that of pixels.
+
+    Parameters
+    ----------
+    head
+        The first bytes of the element, tag and VR.
+    bulk_root
+        As for ``metadata_json``.
+
+    References
+    ----------
+    PS3.18 10.4.1.1.2
+    """
+    is_implicit = transfer_syntax_uid in (ImplicitVRLittleEndian, GE_PRIVATE_IMPLICIT)
+    if len(head) < PIXEL_HEAD_BYTES:
+        return {}
+    group, element = struct.unpack_from(">HH" if transfer_syntax_uid == ExplicitVRBigEndian else "<HH", head)
+    tag = group << 16 | element
+    if tag not in _PIXEL_DATA:
+        return {}
+    is_bytes = not is_implicit and head[4:PIXEL_HEAD_BYTES] == b"OB"
+    return {f"{tag:08X}": {"vr": "OB" if is_bytes else _PIXEL_DATA[tag], "BulkDataURI": f"{bulk_root}/{tag:08X}"}}
+
+
+def metadata_json(
+    header: Dataset,
+    *,
+    transfer_syntax_uid: str,
+    bulk_root: str,
+    charset: str = "",
+    pixels: JsonObject | None = None,
+) -> bytes:
     """Return a header as one DICOM JSON object.
 
     Parameters
@@ -125,15 +163,17 @@ def metadata_json(header: Dataset, *, transfer_syntax_uid: str, bulk_root: str, 
         URI under which the instance's bulk data is served, without a trailing slash.
     charset
         As ``charset_of_device`` gives it.
+    pixels
+        As ``pixel_reference`` gives it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = json_object(header, uri=f"{bulk_root}/", charset=charset)
         try:
-            return _dumped(body, transfer_syntax_uid)
+            return _dumped(body | (pixels or {}), transfer_syntax_uid)
         except orjson.JSONEncodeError:
             checked = json_object(header, uri=f"{bulk_root}/", charset=charset, is_checked=True)
-            return _dumped(checked, transfer_syntax_uid)
+            return _dumped(checked | (pixels or {}), transfer_syntax_uid)
 
 
 def _dumped(body: JsonObject, transfer_syntax_uid: str) -> bytes:

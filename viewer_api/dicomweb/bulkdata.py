@@ -33,6 +33,8 @@ router = APIRouter(prefix="/dicom-web", tags=["WADO-RS"])
 _VALUE = Offer(OCTETS, transfer_syntax=EXPLICIT_LITTLE_ENDIAN, is_stored=True)
 _WRAPPED = Offer(OCTETS, wrapped=True, transfer_syntax=EXPLICIT_LITTLE_ENDIAN, is_stored=True)
 _PIXEL_DATA = "7FE00010"
+_FLOATING = frozenset({"7FE00008", "7FE00009"})
+"""Pixels that are floating-point numbers: in no other syntax than that of the object."""
 _SOP_INSTANCE_UID = "00080018"
 _CACHING = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 # Addresses of elements as the metadata spells them: tags, and items of sequences between them.
@@ -113,11 +115,13 @@ def _parts(visitor: Visitor, instances: Sequence[StoredInstance]) -> Iterator[Pa
 
 def _of_instance(visitor: Visitor, instance: StoredInstance, metadata: Mapping[str, object]) -> Iterator[Part]:
     retrieve = visitor.gateway.archive.retrieve
-    for path in _paths(metadata):
+    # What the worker made before metadata referred to pixels may still be there.
+    paths = [path for path in _paths(metadata) if path != _PIXEL_DATA]
+    for path in paths:
         yield _part(visitor, instance, path, bulk.find(retrieve, instance, path))
     if _is_encapsulated(instance):
         yield from _pixels(visitor, instance)
-    elif instance.frames is not None:
+    elif instance.frames is not None and _FLOATING.isdisjoint(paths):
         yield _part(visitor, instance, _PIXEL_DATA, bulk.find(retrieve, instance, _PIXEL_DATA))
 
 

@@ -202,6 +202,10 @@ def retrieves_bulk_data(program: Program) -> None:
         assert list(retrieve(address, media_types=("application/octet-stream",))) == [value]
         (piece,) = retrieve(address, byte_range=(16, 99))
         assert piece in (value, value[16:100])  # whoever asks for more than one part is given whole parts
+    us = program["us"]
+    pixels = client.retrieve_instance_metadata(*_uids(us))["7FE00010"]["BulkDataURI"]
+    (found,) = client.retrieve_bulkdata(f"{client.protocol}://{client.host}:{client.port}{pixels}")
+    assert found == dcmread(us.path).pixel_array.tobytes()
 
 
 def stores(program: Program) -> None:

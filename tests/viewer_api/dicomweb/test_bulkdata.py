@@ -1,5 +1,7 @@
 """Bulk data over real sockets: one value, ranges of it, all of them."""
 
+from pathlib import Path
+
 import httpx
 import numpy as np
 import pytest
@@ -7,11 +9,13 @@ from pydicom.uid import RLELossless
 
 from tests.viewer_api import studies
 from tests.viewer_api.dicomweb.test_retrieve import CT, RLE, ROOT, SR, US, parts
+from tests.viewer_api.site import open_site
 from tests.viewer_api.studies import uid
 
 VALUE = bytes(range(256)) * 8
 URI = f"{SR}/bulkdata/0040A730/0/00420011"
 BIG = f"/dicom-web/studies/{uid(2)}/series/{uid(2, 1)}/instances/{uid(2, 1, 3)}"
+DEFLATED = f"/dicom-web/studies/{uid(2)}/series/{uid(2, 1)}/instances/{uid(2, 1, 4)}"
 ANY = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 
 
@@ -106,3 +110,33 @@ def test_where_there_are_no_bulk_data_none_are_found(client: httpx.Client) -> No
 def test_bulk_data_are_not_pictures(client: httpx.Client) -> None:
     for path in (URI, f"{CT}/bulkdata"):
         assert client.get(path, headers={"Accept": "image/png"}).status_code == 406
+
+
+@pytest.mark.parametrize(("path", "vr"), [(CT, "OW"), (BIG, "OW"), (RLE, "OB"), (US, "OB"), (DEFLATED, "OW")])
+def test_metadata_refer_to_the_pixels_where_they_are(client: httpx.Client, path: str, vr: str) -> None:
+    (metadata,) = client.get(f"{path}/metadata").json()
+    assert metadata["7FE00010"] == {"vr": vr, "BulkDataURI": f"{path}/bulkdata/7FE00010"}
+    assert list(metadata)[-1] == "7FE00010"
+    response = client.get(metadata["7FE00010"]["BulkDataURI"])
+    assert response.status_code == 200
+    frames = [frame for _, frame in parts(client.get(f"{path}/frames/1"))]
+    content = parts(response)[0][1] if path == RLE else response.content
+    assert content.startswith(frames[0])
+
+
+def test_metadata_of_what_has_no_pixels_refer_to_none(client: httpx.Client) -> None:
+    (metadata,) = client.get(f"{SR}/metadata").json()
+    assert not [tag for tag in metadata if tag.startswith("7FE0")]
+
+
+def test_floating_point_pixels_are_referred_to_by_their_own_element(tmp_path: Path) -> None:
+    ds = studies.base()
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns, ds.BitsAllocated = 12, 10, 32
+    ds.FloatPixelData = np.linspace(0, 1, 120, dtype="<f4").tobytes()
+    with open_site(tmp_path) as site, site.client() as client:
+        site.put(studies.encode(ds))
+        (metadata,) = client.get(f"{CT}/metadata").json()
+        assert metadata["7FE00008"] == {"vr": "OF", "BulkDataURI": f"{CT}/bulkdata/7FE00008"}
+        assert client.get(metadata["7FE00008"]["BulkDataURI"]).content == ds.FloatPixelData
+        assert [content for _, content in parts(client.get(f"{CT}/bulkdata"))] == [ds.FloatPixelData]
