@@ -88,6 +88,7 @@ def _open(address: str, n_frames: int) -> Opening:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=_ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(_OPEN_S * 1000)
         page.add_init_script(_BEFORE)
         page.goto(address)
         _wait_until_whole(page, n_frames)
@@ -96,7 +97,7 @@ def _open(address: str, n_frames: int) -> Opening:
 
 def _wait_until_whole(page: Page, n_frames: int) -> None:
     try:
-        page.wait_for_function(_IS_WHOLE, arg=n_frames, timeout=_OPEN_S * 1000, polling=_LOOK_MS)
+        page.wait_for_function(_IS_WHOLE, arg=n_frames, polling=_LOOK_MS)
     except PatienceError:
         n_found = page.evaluate("nFrames()")
         sys.exit(f"{n_found} of {n_frames} frames after {_OPEN_S} s")
