@@ -93,7 +93,7 @@ def _machine(session: Session) -> str:
         f"{os.cpu_count()} cores",
         f"Linux {platform.release()}",
         f"Python {sys.version.split()[0]}",
-        *session.versions.values(),
+        *dict.fromkeys(session.versions.values()),
         f"load before {session.load_before:.1f}",
     ]
     return ", ".join(parts)
