@@ -7,6 +7,8 @@ import orjson
 from viewer_api.portal.catalogue import Catalogue
 from viewer_api.viewer.prepare import BASE
 
+_LIST_LENGTH = 1000
+"""How many studies the viewer's own list shows, the newest first."""
 _SOURCE = "gateway"
 _SCRIPT = Path(__file__).with_name("app-config.js")
 _SAID = {"sessionEnded": "session_ended", "logIn": "log_in", "mayNotStore": "may_not_store"}
@@ -34,6 +36,8 @@ def settings_script(words: Catalogue, *, may_store: bool) -> bytes:
         "enableStudyLazyLoad": True,
         "supportsFuzzyMatching": True,
         "supportsWildcard": True,
+        # Its list has no pages of the server's: what it does not get at once nobody can turn to, only search for.
+        "queryLimit": _LIST_LENGTH,
         "dicomUploadEnabled": may_store,
         "singlepart": "bulkdata,video,pdf",
         "bulkDataURI": {"enabled": True},
