@@ -33,7 +33,9 @@ prepare_machine() {
 release_name() {
     cd "$source"
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
-    digest=$(find pyproject.toml requirements.lock pacs_gateway viewer_api -type f ! -name '*.pyc' -print0 |
+    # Not by what is made of it: a viewer that was prepared in the source is the same release.
+    digest=$(find pyproject.toml requirements.lock pacs_gateway viewer_api -type f ! -name '*.pyc' \
+        ! -path '*/viewer/prepared/*' ! -name '.viewer*' -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
     echo "$version-$digest"
 }
@@ -54,6 +56,13 @@ install_release() {
     $pip install --quiet --require-hashes --only-binary :all: -r "$copy/runtime.lock"
     # shellcheck disable=SC2086
     $pip install --quiet --no-deps --no-build-isolation "$copy"
+    if ! command -v npm >/dev/null; then
+        sed '1,/^# --- viewer/d; /^# --- test/,$d' "$source/requirements.lock" >"$copy/viewer.lock"
+        # shellcheck disable=SC2086
+        $pip install --quiet --require-hashes --only-binary :all: -r "$copy/viewer.lock"
+    fi
+    # Images are received and shown without it too: no reason to leave a hospital without its archive.
+    "$release/bin/pacs-gateway" viewer install || echo "later: $home/current/bin/pacs-gateway viewer install" >&2
     touch "$release/.complete"
 }
 

@@ -36,6 +36,8 @@ def test_an_installation_runs_and_a_second_one_changes_nothing(tmp_path: Path) -
     assert "HUE_PACS" in shown
     loading = [str(release / "bin/python"), "-c", "import pacs_gateway.cli.root, viewer_api.app, psycopg, minio"]
     subprocess.run(loading, cwd=tmp_path, check=True)
+    viewing = [str(release / "bin/python"), "-c", "import viewer_api.viewer.install as v; assert v.current()"]
+    subprocess.run(viewing, cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize(

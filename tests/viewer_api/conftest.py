@@ -1,12 +1,15 @@
 """One site with studies of many kinds, for all tests that only read."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.viewer_api import studies
 from tests.viewer_api.site import Site, open_site
+from viewer_api.viewer import install as fetching
+from viewer_api.viewer.prepare import About
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,12 @@ def client(site: Site) -> Iterator[httpx.Client]:
     """A program with an administrator's token."""
     with site.client() as opened:
         yield opened
+
+
+@pytest.fixture
+def viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer of one page, whether the real one is installed or not."""
+    page = b"<!doctype html>"
+    (tmp_path / "index.html").write_bytes(page)
+    (tmp_path / "about.json").write_bytes(About("1", "sha512-x", 1, (), (), {"index.html": len(page)}).to_json())
+    monkeypatch.setattr(fetching, "PREPARED", tmp_path)

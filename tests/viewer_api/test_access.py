@@ -1,7 +1,6 @@
 """Every route for every kind of caller; a new route without a rule fails here."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,8 +13,6 @@ from tests.viewer_api.studies import uid
 from viewer_api.access import May
 from viewer_api.app import create_app
 from viewer_api.config import WebConfig
-from viewer_api.viewer import serving
-from viewer_api.viewer.prepare import About
 
 # Without a rule on purpose: they show no patient, or are how somebody gets to be known.
 CANARY = ("Can", "ary")
@@ -57,15 +54,6 @@ def test_every_route_has_a_rule(app: FastAPI) -> None:
     routes = _routes(app)
     assert len(routes) > 30
     assert {route.path for route in routes if not _guards(route)} == PUBLIC
-
-
-@pytest.fixture
-def viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A viewer of one page, whether the real one is installed or not."""
-    page = b"<!doctype html>"
-    (tmp_path / "index.html").write_bytes(page)
-    (tmp_path / "about.json").write_bytes(About("1", "sha512-x", 1, (), (), {"index.html": len(page)}).to_json())
-    monkeypatch.setattr(serving, "PREPARED", tmp_path)
 
 
 @pytest.mark.usefixtures("viewer")

@@ -118,6 +118,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "The system is in trouble at the moment. Try again in a few minutes.",
     ),
     "open_viewer": ("Mở trình xem", "Open in the viewer"),
+    "viewer_list": ("Danh sách của trình xem", "The viewer's own list"),
+    "not_cleared": ("Không phải thiết bị y tế được cấp phép", "Not a cleared medical device"),
+    "viewer_not_cleared": (
+        "Trình xem (OHIF) không phải là thiết bị y tế được cấp phép.",
+        "The viewer (OHIF) is not a cleared medical device.",
+    ),
     "no_viewer": ("Chưa cài trình xem", "The viewer is not installed"),
     "no_viewer_text": (
         "Danh sách và ảnh vẫn xem được. Để đo đạc và dựng hình 3D, hãy chạy lệnh này trên máy chủ:",

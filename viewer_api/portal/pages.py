@@ -24,6 +24,7 @@ from viewer_api.access import Visitor
 from viewer_api.dependencies import Uid, not_modified
 from viewer_api.portal.catalogue import Catalogue, catalogue_of
 from viewer_api.portal.page import FOLDER, TAG, MayView, show
+from viewer_api.viewer.install import current
 
 router = APIRouter(tags=[TAG], include_in_schema=False)
 
@@ -108,7 +109,7 @@ def study_images(visitor: ViewingReader, study: Uid) -> Response:
         raise NotFoundError("no such study")
     series = search.find(Query.build(Level.SERIES, {"StudyInstanceUID": study}, limit=_MAX_SERIES), visitor.scope)
     rows = sorted((_series_row(match.values) for match in series.matches), key=_series_order)
-    facts = {"study": _row(found.matches[0], words), "series": rows}
+    facts = {"study": _row(found.matches[0], words), "series": rows, "has_viewer": current() is not None}
     return show(visitor.request, "images.html", facts, caller=visitor.caller)
 
 
@@ -159,6 +160,7 @@ def _list_facts(visitor: Visitor) -> dict[str, object]:
         "is_search": any(fields.values()),
         "page": page,
         "newer": _address(fields, page - 1) if page > 1 else "",
+        "has_viewer": current() is not None,
     }
     try:
         query = Query.build(

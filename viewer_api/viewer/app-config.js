@@ -48,7 +48,9 @@
     },
     whiteLabeling: {
       createLogoComponentFn: (React) =>
-        React.createElement("a", { href: "/", style: { color: "#fff", whiteSpace: "nowrap" } }, "← PACS gateway"),
+        React.createElement("a", { href: "/", style: { color: "#fff", whiteSpace: "nowrap", lineHeight: 1.2 } },
+          "← PACS gateway",
+          React.createElement("small", { style: { display: "block", opacity: 0.8 } }, words.notCleared)),
     },
   });
 })();

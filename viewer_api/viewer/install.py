@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def installed(folder: Path = PREPARED) -> About | None:
         return None
     is_whole = all(_length(folder / name) == length for name, length in about.files.items())
     return about if is_whole else None
+
+
+def current() -> About | None:
+    """Return what is installed now, be it that this changed while the gateway runs; cheap to ask."""
+    try:
+        return _installed(PREPARED, (PREPARED / ABOUT).stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _installed(folder: Path, _changed_at: int) -> About | None:
+    return installed(folder)
 
 
 def install(folder: Path = PREPARED) -> About:

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
@@ -18,8 +16,8 @@ from viewer_api.dependencies import not_modified
 from viewer_api.negotiation import takes_gzip
 from viewer_api.portal.catalogue import catalogue_of
 from viewer_api.portal.page import TAG, MayView, show
-from viewer_api.viewer.install import PREPARED, installed
-from viewer_api.viewer.prepare import ABOUT, BASE, About
+from viewer_api.viewer import install
+from viewer_api.viewer.prepare import BASE, About
 from viewer_api.viewer.settings import settings_script
 
 router = APIRouter(prefix=BASE.rstrip("/"), tags=[TAG], include_in_schema=False)
@@ -73,7 +71,7 @@ def viewer_settings(visitor: ViewingReader) -> Response:
 @router.get("/{path:path}")
 def viewer_file(request: Request, visitor: ViewingReader, path: str) -> Response:
     """Return a file of the viewer, and for its own addresses its page."""
-    about = _current()
+    about = install.current()
     if about is None or "." not in path.rpartition("/")[2]:
         return _page(visitor)
     if path not in about.files:
@@ -83,7 +81,7 @@ def viewer_file(request: Request, visitor: ViewingReader, path: str) -> Response
 
 def _page(visitor: Visitor) -> Response:
     """Return the viewer's page; without a viewer the one that says how to get it."""
-    about = _current()
+    about = install.current()
     if about is None:
         return show(visitor.request, "no_viewer.html", {}, status=HTTPStatus.NOT_FOUND, caller=visitor.caller)
     return _file(visitor.request, about, _PAGE)
@@ -100,7 +98,7 @@ def _file(request: Request, about: About, name: str) -> Response:
     }
     if not_modified(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    file = PREPARED / name
+    file = install.PREPARED / name
     compressed = file.with_name(f"{file.name}.gz")
     if takes_gzip(request) and compressed.is_file():
         file, headers["Content-Encoding"] = compressed, "gzip"
@@ -112,19 +110,6 @@ def _policy(about: About, name: str) -> str:
     """Return what a file may do; a worker obeys the answer that its script came with, not the page's."""
     may_make_code = name in about.code_makers
     return _POLICY.format(scripts=_CODE_FROM_TEXT if may_make_code else " ".join(about.inline_scripts))
-
-
-def _current() -> About | None:
-    """Return what is installed now."""
-    try:
-        return _installed(PREPARED, (PREPARED / ABOUT).stat().st_mtime_ns)
-    except FileNotFoundError:
-        return None
-
-
-@lru_cache(maxsize=1)
-def _installed(folder: Path, _changed_at: int) -> About | None:
-    return installed(folder)
 
 
 def _may(caller: Caller, action: Action) -> bool:

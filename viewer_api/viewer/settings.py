@@ -11,7 +11,12 @@ _LIST_LENGTH = 1000
 """How many studies the viewer's own list shows, the newest first."""
 _SOURCE = "gateway"
 _SCRIPT = Path(__file__).with_name("app-config.js")
-_SAID = {"sessionEnded": "session_ended", "logIn": "log_in", "mayNotStore": "may_not_store"}
+_SAID = {
+    "sessionEnded": "session_ended",
+    "logIn": "log_in",
+    "mayNotStore": "may_not_store",
+    "notCleared": "not_cleared",
+}
 
 
 def settings_script(words: Catalogue, *, may_store: bool) -> bytes:
@@ -49,7 +54,7 @@ def settings_script(words: Catalogue, *, may_store: bool) -> bytes:
         "showStudyList": True,
         "maxNumberOfWebWorkers": 2,
         "showErrorDetails": "production",
-        # Our own pages say that this is for review only; a tour over the first image would hide it.
+        # Said beside the way back instead, all the time; and no tour is laid over the first image.
         "investigationalUseDialog": {"option": "never"},
         "customizationService": [{"ohif.tours": {"$set": []}}],
         "defaultDataSourceName": _SOURCE,

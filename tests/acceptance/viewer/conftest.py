@@ -1,19 +1,18 @@
 """OHIF in a real browser, on a running gateway that has the sample studies; somebody has logged in."""
 
-import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from sample_dicom import generate
 from tests.acceptance.viewer.ohif import Ohif
+from tests.acceptance.viewer.sites import logged_in
 from tests.support.running_gateway import RunningGateway, running_gateway
 from viewer_api.viewer.install import install
 
-_PASSWORD = "correct horse battery"
+NAME = "reader1"
 # Software rendering: what is drawn is the same, only slower.
 _ARGUMENTS = (
     "--no-sandbox",
@@ -47,31 +46,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def session(chromium: Browser, site: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the cookies of somebody who has logged in and chosen a password."""
-    once = site.facts("user", "add", "reader1", "--role", "administrator")["one_time_password"]
-    context = chromium.new_context()
-    page = context.new_page()
-    page.goto(f"{site.url}/viewer/")
-    page.fill("[name=name]", "reader1")
-    page.fill("[name=password]", once)
-    page.click("button.primary")
-    page.fill("[name=old]", once)
-    page.fill("[name=new]", _PASSWORD)
-    page.fill("[name=repeat]", _PASSWORD)
-    page.click("button.primary")
-    page.wait_for_url(f"{site.url}/")
-    file = tmp_path_factory.mktemp("session") / "cookies.json"
-    file.write_text(json.dumps(context.storage_state()), encoding="utf-8")
-    context.close()
-    return file
-
-
-@pytest.fixture
-def context(chromium: Browser, session: Path) -> Iterator[BrowserContext]:
-    opened = chromium.new_context(storage_state=str(session), locale="en-US", viewport={"width": 1280, "height": 800})
-    yield opened
-    opened.close()
+def context(chromium: Browser, site: RunningGateway) -> Iterator[BrowserContext]:
+    """A browser window in which somebody has logged in; what it has loaded it keeps."""
+    with logged_in(chromium, site, NAME, "administrator") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -80,4 +58,5 @@ def ohif(context: BrowserContext, site: RunningGateway, request: pytest.FixtureR
     viewer = Ohif(context.new_page(), site)
     yield viewer
     viewer.keep_screenshot(request.node.name)
+    viewer.page.close()
     assert viewer.faults == []

@@ -1,8 +1,10 @@
 """What a reader does with OHIF, and what can be seen."""
 
 import io
+import os
 import re
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from tests.support.running_gateway import ROOT, RunningGateway
 
 DEADLINE_MS = 90_000
 """Software rendering beside other tests on two cores: opening a study takes some ten seconds alone."""
-_ARTEFACTS = ROOT / "test-artefacts" / "viewer"
-_SIDE = 48
-"""To which pictures are shrunk before they are compared."""
+_ARTEFACTS = Path(os.environ.get("PACS_TEST_ARTEFACTS", ROOT / "test-artefacts")) / "viewer"
+_WIDTH = 96
+"""To which pictures are shrunk before they are compared: what differs by how a browser smooths is evened out."""
 
 
 class Ohif:
@@ -44,6 +46,11 @@ class Ohif:
     def viewport(self) -> Locator:
         """The first picture."""
         return self.page.locator(".cornerstone-canvas").first
+
+    @property
+    def studies(self) -> Locator:
+        """The rows of the viewer's own list; every sample is of one year."""
+        return self.page.locator("tr", has_text="-2026")
 
     def series(self, description: str) -> Locator:
         """Return the entry of a series in the list beside the pictures."""
@@ -79,8 +86,11 @@ class Ohif:
 
     def picture(self, canvas: Locator) -> NDArray[np.uint8]:
         """Return what a canvas shows, without what is written over it, as grey values."""
-        address: str = canvas.evaluate("canvas => canvas.toDataURL()")
-        return np.asarray(Image.open(io.BytesIO(b64decode(address.partition(",")[2]))).convert("L"))
+        return np.asarray(_canvas(canvas).convert("L"))
+
+    def n_coloured(self, canvas: Locator) -> int:
+        """Return how many pixels of a canvas are not grey."""
+        return int(np.count_nonzero(np.ptp(np.asarray(_canvas(canvas).convert("RGB")).astype(int), axis=2) > 60))
 
     def metadata(self, study_uid: str) -> list[dict[str, Any]]:
         """Return the instances of a study as DICOM JSON."""
@@ -88,10 +98,11 @@ class Ohif:
             found: list[dict[str, Any]] = client.get(f"/dicom-web/studies/{study_uid}/metadata").json()
         return found
 
-    def rendered(self, path: str) -> NDArray[np.uint8]:
-        """Return what we draw of an instance, as grey values."""
+    def rendered(self, path: str, window: str = "") -> NDArray[np.uint8]:
+        """Return what we draw of an instance, as grey values; in its own window, or in another."""
+        query = {"window": window} if window else {}
         with self.site.client() as client:
-            answer = client.get(f"/dicom-web{path}/rendered", headers={"Accept": "image/png"})
+            answer = client.get(f"/dicom-web{path}/rendered", params=query, headers={"Accept": "image/png"})
         assert answer.status_code == 200, answer.text
         return np.asarray(Image.open(io.BytesIO(answer.content)).convert("L"))
 
@@ -104,13 +115,22 @@ class Ohif:
         self.faults.append(fault)
 
 
-def likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Return the correlation of two pictures of one thing, whatever their sizes and margins; 1 is the same."""
-    first, second = (_shrunk(picture) for picture in (one, other))
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+def _canvas(canvas: Locator) -> Image.Image:
+    address: str = canvas.evaluate("canvas => canvas.toDataURL()")
+    return Image.open(io.BytesIO(b64decode(address.partition(",")[2])))
 
 
-def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    rows, columns = (np.flatnonzero((picture > 40).sum(axis=axis) > 2) for axis in (1, 0))
-    part = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.asarray(Image.fromarray(part).resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64)
+def difference(shown: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> float:
+    """Return by how many grey levels, on average, a canvas differs from `drawn` laid into it as large as fits."""
+    height, width = shown.shape
+    scale = min(width / drawn.shape[1], height / drawn.shape[0])
+    size = round(drawn.shape[1] * scale), round(drawn.shape[0] * scale)
+    expected = Image.new("L", (width, height))
+    fitted = Image.fromarray(drawn).resize(size, Image.Resampling.BOX)
+    expected.paste(fitted, ((width - size[0]) // 2, (height - size[1]) // 2))
+    return float(np.abs(_shrunk(Image.fromarray(shown)) - _shrunk(expected)).mean())
+
+
+def _shrunk(picture: Image.Image) -> NDArray[np.float64]:
+    size = _WIDTH, _WIDTH * picture.height // picture.width
+    return np.asarray(picture.resize(size, Image.Resampling.BOX), np.float64)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.viewer_api import studies
 from tests.viewer_api.site import PASSWORD, Site, open_site
 from tests.viewer_api.studies import uid
+from viewer_api.viewer import install as fetching
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -129,6 +131,23 @@ def test_the_image_page_lists_the_series(browser: httpx.Client) -> None:
     positions = [page.index(f'data-series="{uid(1, n)}"') for n in range(1, 7)]
     assert positions == sorted(positions)
     assert f"/series/{uid(1, 6)}/thumbnail" not in page
+
+
+@pytest.mark.usefixtures("viewer")
+def test_studies_open_in_the_viewer_where_there_is_one(browser: httpx.Client) -> None:
+    for page in ("/", "/list", f"/studies/{uid(1)}"):
+        assert f'href="/viewer/viewer?StudyInstanceUIDs={uid(1)}"' in browser.get(page).text
+    assert 'href="/viewer/"' in browser.get("/").text
+    assert "không phải là thiết bị y tế" in browser.get("/").text
+
+
+def test_without_a_viewer_no_page_leads_to_it(
+    browser: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "PREPARED", tmp_path)
+
+    for page in ("/", "/list", f"/studies/{uid(1)}"):
+        assert "/viewer/" not in browser.get(page).text
 
 
 def test_a_study_that_is_not_there_has_a_page_that_says_so(browser: httpx.Client) -> None:

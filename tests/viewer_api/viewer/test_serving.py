@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.viewer_api.site import Site, open_site
+from viewer_api.viewer import install as fetching
 from viewer_api.viewer import serving
 from viewer_api.viewer.install import PREPARED, install
 from viewer_api.viewer.prepare import About
@@ -116,7 +117,7 @@ def test_who_has_not_logged_in_is_led_there_and_back(site: Site) -> None:
 def test_without_a_viewer_a_page_says_how_to_get_one(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "PREPARED", tmp_path)
+    monkeypatch.setattr(fetching, "PREPARED", tmp_path)
 
     answer = _get(site, "/viewer/")
 
