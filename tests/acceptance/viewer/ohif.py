@@ -84,6 +84,14 @@ class Ohif:
             self.page.wait_for_timeout(500)
         raise AssertionError("nothing was drawn")
 
+    def wait_until_changed(self, before: NDArray[np.uint8]) -> None:
+        """Wait until the first picture is another than `before`."""
+        for _ in range(DEADLINE_MS // 500):
+            if not np.array_equal(self.picture(self.viewport), before):
+                return
+            self.page.wait_for_timeout(500)
+        raise AssertionError("the picture stayed as it was")
+
     def picture(self, canvas: Locator) -> NDArray[np.uint8]:
         """Return what a canvas shows, without what is written over it, as grey values."""
         return np.asarray(_canvas(canvas).convert("L"))

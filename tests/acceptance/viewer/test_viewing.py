@@ -110,7 +110,7 @@ def test_a_clip_is_in_colour_and_moves(ohif: Ohif) -> None:
     ohif.page.locator('[data-cy="cine-player-play-pause"]').click()
 
     ohif.wait_for_text(r"\((?!1/)\d+/24\)")
-    assert not np.array_equal(ohif.picture(ohif.viewport), before)
+    ohif.wait_until_changed(before)
 
 
 def test_studies_of_another_hospitals_patient_with_the_same_number_do_not_stand_beside(ohif: Ohif) -> None:
