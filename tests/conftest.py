@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import viewer_api
+
+# How long an example takes says something about the machine, not about us.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
 
 pytest_plugins = ("tests.support.databases", "tests.support.object_servers")
 
