@@ -32,7 +32,7 @@ from pacs_gateway.database.schema.archive import (
     vocabulary,
 )
 from pacs_gateway.domain.instance import FrameKind, FrameTable, Method
-from pacs_gateway.domain.names import accented_words, fold, words
+from pacs_gateway.domain.names import accented_words, fold, marks, words
 from pacs_gateway.index import frame_blob
 
 _TABLES = (patient, study, patient_word, vocabulary, series, series_derived, instance)
@@ -154,6 +154,11 @@ class Study:
         return f"{self.taken_at.year}{self.taken_at.month:02}{self.taken_at.day:02}"
 
     @property
+    def time(self) -> str:
+        """StudyTime."""
+        return f"{self.taken_at.hour:02}{self.taken_at.minute:02}{self.taken_at.second:02}"
+
+    @property
     def accession_number(self) -> str:
         """AccessionNumber."""
         return f"{self.examination.modality}{self.number:08d}"
@@ -268,8 +273,10 @@ class _Rows:
         self._add_patient(one.person, one.facility)
         self._waiting[study].append(_study_row(one))
         found = _all_words(one.person.name)
+        moment = {"study_date": one.date, "study_time": one.time}
+        bits = marks(words(one.person.name))
         self._waiting[patient_word] += [
-            {"study_key": one.number, "word": word, "study_date": one.date} for word in found
+            {"study_key": one.number, "word": word, "marks": bits, **moment} for word in found
         ]
         self._waiting[vocabulary] += [{"word": word} for word in found if word not in self._vocabulary]
         self._vocabulary.update(found)
@@ -409,7 +416,7 @@ def _study_row(one: Study) -> Row:
         "patient_key": one.person.number,
         "facility": one.facility,
         "study_date": one.date,
-        "study_time": f"{one.taken_at.hour:02}{one.taken_at.minute:02}{one.taken_at.second:02}",
+        "study_time": one.time,
         "accession_number": one.accession_number,
         "accession_number_lower": one.accession_number.lower(),
         "study_id": str(one.number),

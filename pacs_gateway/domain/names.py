@@ -6,7 +6,9 @@ A fold is what a name looks like to somebody who types it in a hurry: no accents
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from zlib import crc32
 
 # U+0111/U+0110 have no canonical decomposition: the stroke is part of the letter, so NFD leaves it.
 _LETTERS = str.maketrans({"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ı": "i"})
@@ -56,6 +58,32 @@ def turned(words: Sequence[str]) -> frozenset[str]:
 def words(text: str) -> tuple[str, ...]:
     """Return the distinct words of a name's fold, in order of appearance."""
     return tuple(dict.fromkeys(fold(text).split()))
+
+
+_MARKED_LENGTHS = (2, 3, 4)
+_N_MARKS = 63
+"""What a whole number in either database holds beside its sign."""
+
+
+def marks(folded: Iterable[str]) -> int:
+    """Return the bits of the first letters of folded words.
+
+    Who has a word that begins with each of some texts has all bits of these texts; of the others, three in a hundred.
+    The bits are kept with every study: another rule needs a migration.
+    """
+    bits = 0
+    for word in folded:
+        bits |= _marks(word)
+    return bits
+
+
+@lru_cache(maxsize=1 << 14)
+def _marks(word: str) -> int:
+    bits = 0
+    for length in _MARKED_LENGTHS:
+        if length <= len(word):
+            bits |= 1 << crc32(word[:length].encode()) % _N_MARKS
+    return bits
 
 
 def accented(text: str) -> str:

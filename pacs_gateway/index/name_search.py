@@ -86,6 +86,11 @@ def pieces_of(condition: NameIs | NameWords, form: Callable[[str], str]) -> froz
     return frozenset(found)
 
 
+def marks_of(condition: NameIs | NameWords) -> int:
+    """Return the marks that the words of every name that meets `condition` have."""
+    return names.marks(piece.text for piece in pieces_of(condition, names.fold) if piece.is_begin)
+
+
 def words_with(connection: Connection, piece: Piece, *, is_folded: bool) -> Sequence[str] | None:
     """Return the words of the vocabulary that have `piece`, None where they are too many to be of use.
 

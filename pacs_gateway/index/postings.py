@@ -15,17 +15,16 @@ from pacs_gateway.domain.attributes import BY_KEYWORD
 from pacs_gateway.domain.query import AnyOf, NameIs, NameWords, OneOf, Query, Range
 from pacs_gateway.domain.time_span import TimeSpan
 from pacs_gateway.index.conditions import condition_on
-from pacs_gateway.index.name_search import pieces_of, words_with
+from pacs_gateway.index.name_search import marks_of, pieces_of, words_with
 
 # Made once: putting an alias together takes longer than asking for a page.
 _EVERYTHING, _OWN, _MADE = study.alias("everything"), study.alias("own"), study.alias("made")
-_WORDED, _OTHER = patient_word.alias("worded"), patient_word.alias("other")
+_WORDED = patient_word.alias("worded")
 _NAMED, _NAMED_PATIENT = study.alias("named"), patient.alias("named_patient")
 _NAMED_SERIES, _NAMED_INSTANCE = series.alias("named_series"), instance.alias("named_instance")
 _OF_PATIENT = _NAMED_PATIENT.join(_NAMED, _NAMED.c.patient_key == _NAMED_PATIENT.c.id)
 _OF_INSTANCE = _NAMED_INSTANCE.join(_NAMED_SERIES, _NAMED_SERIES.c.id == _NAMED_INSTANCE.c.series_key)
 _MOST_COMBINATIONS = 500
-_MOST_WORDS_LOOKED_UP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class Days:
     below: str | None = None
     """None: without an end."""
     first_time: str = ""
-    """Of the first day, the times before this one are left out; for lists that know the time."""
+    """Of the first day, the times before this one are left out."""
     below_time: str = ""
-    """Of the last day, the times before this one are included; for lists that know the time."""
+    """Of the last day, the times before this one are included."""
 
     @classmethod
     def of(cls, query: Query) -> "Days":
@@ -52,14 +51,14 @@ class Days:
             return cls()
         return cls(first, f"{last}~~" if last else None)
 
-    def on(self, date: ColumnElement[str], time: ColumnElement[str] | None) -> list[ColumnElement[bool]]:
-        """Return what a date of these days meets; by the date first, for which there is an index."""
+    def on(self, date: ColumnElement[str], time: ColumnElement[str]) -> list[ColumnElement[bool]]:
+        """Return what a moment of these days meets; by the date first, for which there is an index."""
         conditions = [date >= self.first] if self.first else []
-        if self.first_time and time is not None:
+        if self.first_time:
             conditions.append(or_(date != self.first, time >= self.first_time))
         if self.below is None:
             return conditions
-        if self.below_time and time is not None:
+        if self.below_time:
             return [*conditions, date <= self.below, or_(date != self.below, time < self.below_time)]
         return [*conditions, date < self.below]
 
@@ -71,52 +70,58 @@ class Posting:
     source: FromClause
     study_key: ColumnElement[int]
     condition: ColumnElement[bool]
-    date: ColumnElement[str] | None
-    """None where the list is a short one."""
+    moment: tuple[ColumnElement[str], ColumnElement[str]] | None
+    """Date and time; None where the list is a short one."""
     is_single: bool = True
-    """The list is one piece of an index: in the order of its dates, each study once."""
-    words: Sequence[str] = ()
-    time: ColumnElement[str] | None = None
-    """Where the list knows it."""
-    is_exact: bool = False
-    """Who is on it has the name that is looked for: no word of it need be looked up."""
+    """The list is one piece of an index: in the order of its moments, each study once."""
+    filters: Sequence[ColumnElement[bool]] = ()
+    """What the list can tell by itself of the entries that are of interest: a look at each, for next to nothing."""
 
     def within(self, days: Days) -> list[ColumnElement[bool]]:
         """Return what makes an entry one of the list, and of these days."""
-        return [self.condition, *(days.on(self.date, self.time) if self.date is not None else ())]
+        return [self.condition, *(days.on(*self.moment) if self.moment is not None else ())]
 
     def entries(self, days: Days) -> Select[int]:
         """Return the keys of the studies on the list, each once."""
-        chosen = select(self.study_key.label("key")).select_from(self.source).where(*self.within(days))
+        mine = (*self.within(days), *self.filters)
+        chosen = select(self.study_key.label("key")).select_from(self.source).where(*mine)
         return chosen if self.is_single else chosen.distinct()
 
-    def has(self, study_key: ColumnElement[int]) -> ColumnElement[bool]:
-        """Return whether a study is on this list, which is one of words."""
-        on_it = (_OTHER.c.study_key == study_key, _OTHER.c.word.in_(self.words))
-        return select(_OTHER.c.word).where(*on_it).exists()
-
-    @property
-    def is_quick_to_ask(self) -> bool:
-        """Whether a study is looked up on it in next to no time."""
-        return 0 < len(self.words) <= _MOST_WORDS_LOOKED_UP
+    def newest(self, days: Days) -> Select[int, str, str]:
+        """Return the keys of the studies on the list and their moments, the newest first."""
+        assert self.moment is not None
+        mine = (*self.within(days), *self.filters)
+        chosen = select(self.study_key, *self.moment).select_from(self.source).where(*mine)
+        return chosen.order_by(*(column.desc() for column in self.moment))
 
 
 def everything() -> Posting:
     """Return the list of all studies."""
     one = _EVERYTHING
-    return Posting(one, one.c.id, true(), one.c.study_date, time=one.c.study_time)
+    return Posting(one, one.c.id, true(), _moment(one))
 
 
 def of_facilities(facilities: Sequence[str]) -> Posting:
     """Return the list of the studies of some facilities."""
     one = _OWN
-    return Posting(one, one.c.id, one.c.facility.in_(facilities), one.c.study_date, len(facilities) == 1)
+    return Posting(one, one.c.id, one.c.facility.in_(facilities), _moment(one), len(facilities) == 1)
 
 
-def of_words(words: Sequence[str]) -> Posting:
-    """Return the list of the studies with any of these words in a name of their patient."""
+def of_words(words: Sequence[str], bits: int) -> Posting:
+    """Return the list of the studies with any of these words in a name of their patient.
+
+    Parameters
+    ----------
+    bits
+        Marks that a study must have to be of interest.
+    """
     one = _WORDED
-    return Posting(one, one.c.study_key, one.c.word.in_(words), one.c.study_date, len(words) == 1, words)
+    filters = [one.c.marks.bitwise_and(bits) == bits] if bits else []
+    return Posting(one, one.c.study_key, one.c.word.in_(words), _moment(one), len(words) == 1, filters)
+
+
+def _moment(one: FromClause) -> tuple[ColumnElement[str], ColumnElement[str]]:
+    return one.c.study_date, one.c.study_time
 
 
 def of_modalities(connection: Connection, query: Query) -> Posting | None:
@@ -136,20 +141,26 @@ def of_modalities(connection: Connection, query: Query) -> Posting | None:
     if len(found) > _MOST_COMBINATIONS:
         return None
     one = _MADE
-    return Posting(one, one.c.id, one.c.modalities.in_(found), one.c.study_date, len(found) == 1)
+    return Posting(one, one.c.id, one.c.modalities.in_(found), _moment(one), len(found) == 1)
 
 
 def of_name(connection: Connection, name: NameIs | NameWords, form: Callable[[str], str]) -> list[Posting]:
     """Return a list for each piece of a name in a `form` of names, as far as they narrow anything.
 
-    For a name that is given whole there is one more: that of the studies of everybody who is called so.
+    Together they narrow it to the studies with the marks of all pieces.
     """
     is_folded = form is names.fold
     found = [words_with(connection, piece, is_folded=is_folded) for piece in pieces_of(name, form)]
-    listed = [of_words(words) for words in found if words is not None]
-    if isinstance(name, NameIs) and names.name_pattern(name.text, names.fold) is None:
-        listed.append(_by_whole_name(names.fold(name.text)))
-    return listed
+    bits = marks_of(name) if len(found) > 1 else 0
+    return [of_words(words, bits) for words in found if words is not None]
+
+
+def by_whole_name(name: NameIs | NameWords) -> Posting | None:
+    """Return the list of the studies of everybody who is called so, accents apart; None for a part of a name."""
+    if isinstance(name, NameWords) or names.name_pattern(name.text, names.fold) is not None:
+        return None
+    called_so = _NAMED_PATIENT.c.patient_name_fold.in_(sorted(names.turned(names.fold(name.text).split())))
+    return Posting(_OF_PATIENT, _NAMED.c.id, called_so, _moment(_NAMED), is_single=False)
 
 
 def by_key(query: Query) -> Posting | None:
@@ -183,12 +194,6 @@ def _by_study(column: str, values: Sequence[str]) -> Posting:
 
 def _by_patient(values: Sequence[str]) -> Posting:
     return Posting(_OF_PATIENT, _NAMED.c.id, _NAMED_PATIENT.c.patient_id_lower.in_(_lower(values)), None)
-
-
-def _by_whole_name(folded: str) -> Posting:
-    """Return the list of the studies of everybody who is called so, with these accents or others."""
-    called_so = _NAMED_PATIENT.c.patient_name_fold.in_(sorted(names.turned(folded.split())))
-    return Posting(_OF_PATIENT, _NAMED.c.id, called_so, _NAMED.c.study_date, is_single=False, is_exact=True)
 
 
 _KEYS: Mapping[str, Callable[[Sequence[str]], Posting]] = {

@@ -29,7 +29,7 @@ from pacs_gateway.index.entities import (
     visible,
 )
 from pacs_gateway.index.name_search import accents_agree
-from pacs_gateway.index.walk import NameInForm, find_route, short_list, take, walk
+from pacs_gateway.index.walk import NameInForm, Studies, find_route, short_list, take, walk
 
 __all__ = ["Match", "Page", "count", "fetch", "find", "find_keys", "keys_out_of_reach"]
 
@@ -139,9 +139,11 @@ class _Search:
             return take(self.connection, self._patients(part), offset=offset, n_rows=n_rows)
         route = find_route(self.connection, self.query, self.facilities, part.name)
 
-        def statement(listed: CTE) -> Select[*tuple[object, ...]]:
-            source = source_of(self.query.level, listed)
-            return self._met(part, select(*self.columns).select_from(source))
+        def statement(studies: Studies) -> Select[*tuple[object, ...]]:
+            if isinstance(studies, CTE):
+                return self._met(part, select(*self.columns).select_from(source_of(self.query.level, studies)))
+            named = select(*self.columns).select_from(source_of(self.query.level)).where(study.c.id.in_(studies))
+            return self._met(part, named)
 
         return walk(self.connection, route, statement, self.query.level, offset=offset, n_rows=n_rows)
 

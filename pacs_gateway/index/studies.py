@@ -222,7 +222,7 @@ class Parents:
                 updates[fact] = True
         if updates:
             self._update_study(uid, updates)
-        if "study_date" in changes:
+        if changes.keys() & {"study_date", "study_time"}:
             name_words.move(self._connection, self._studies[uid])
         self._flag_other_patients(uid, records)
 

@@ -1,8 +1,9 @@
 """Going through the studies of a search, the newest first, until a page is full.
 
 The list of studies that is looked through is the sparsest of those that the query's conditions give (postings.py). It
-is taken in stretches of days, each long enough to hold what is missing as far as can be told from those before: every
-stretch is one statement over a small part of an index, and its cost does not depend on what a planner believes.
+is taken in stretches, each long enough to hold what is missing as far as can be told from those before: first the keys
+of the studies on it, from an index alone, and then what is to be known of these. Either statement is about a small part
+of an index, or about rows by their keys: its cost does not depend on what a planner believes.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from pacs_gateway.index.postings import (
     Days,
     Posting,
     by_key,
+    by_whole_name,
     everything,
     of_facilities,
     of_modalities,
@@ -25,14 +27,18 @@ from pacs_gateway.index.postings import (
 
 SHORT = 1000
 """A list that is not longer is looked through at once."""
-_OF_ONE_NAME = 20_000
-"""So is a longer one of people of one name: each stretch of days would go through all of them again."""
 _DEPTHS = {Level.STUDY: 1.0, Level.SERIES: 0.5, Level.IMAGE: 0.05}
 """Studies that have to be looked at, about, for each entity of a level."""
 _LEAST, _GROWTH = 50, 16
+_MORE = 1.1
+"""Some of the studies on a list have nothing to show."""
 _DENSE = 0.5
 """A list of more of all studies than that is not worth the detour."""
+_FILTERED = 0.1
+"""What an entry of a list that tells by itself what is of interest costs, beside one whose study is looked at."""
 _LEAST_SHARE = 0.02
+_MOST_KEYS = 1000
+"""So many studies are named in a statement, one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +57,10 @@ class Route:
     posting: Posting
     days: Days
     is_at_once: bool
-    others: Sequence[Posting] = ()
-    """Lists of words that the studies are on, too."""
-    measure: Posting | None = None
-    """The list whose entries say how long a stretch of days is."""
     density: float = 1.0
-    """Entries of the list looked through for each of the list that measures, about."""
+    """Part of all studies that the list shows, about."""
     share: float = 1.0
-    """Part of the entries that is on the other lists too, about."""
-
-    def listed(self, days: Days) -> CTE:
-        """Return the studies to look at."""
-        entries = self.posting.entries(days)
-        for other in self.others:
-            entries = entries.where(other.has(self.posting.study_key))
-        return entries.cte("listed").prefix_with("MATERIALIZED")
+    """Part of these that is found, about."""
 
 
 def find_route(
@@ -78,27 +73,24 @@ def find_route(
     days = Days.of(query)
     if (named := by_key(query)) is not None:
         return Route(named, days, is_at_once=True)
-    worded = of_name(connection, name.name, name.form) if name is not None else []
-    postings = list(worded)
+    postings = list(of_name(connection, name.name, name.form)) if name is not None else []
     if facilities is not None:
         postings.append(of_facilities(sorted(facilities)))
     if (made := of_modalities(connection, query)) is not None:
         postings.append(made)
-    route = (
-        _shortest(connection, postings, days)
-        or _of_one_name(connection, worded, days)
-        or _sparsest(connection, postings, days)
+    whole = by_whole_name(name.name) if name is not None else None
+    if whole is None and (not postings or (len(postings) == 1 and postings[0].is_single)):
+        return Route(postings[0] if postings else everything(), days, is_at_once=False)
+    return _shortest(connection, [*postings, *([whole] if whole is not None else [])], days) or _sparsest(
+        connection, postings, days
     )
-    if route.posting.is_exact:
-        return route
-    others = [one for one in worded if one is not route.posting and one.is_quick_to_ask]
-    return replace(route, others=others)
 
 
 def short_list(connection: Connection, name: NameInForm) -> Select[int] | None:
     """Return the studies on the shortest list that a name gives, None where that is a long one."""
-    days = Days()
-    route = _shortest(connection, of_name(connection, name.name, name.form), days)
+    days, whole = Days(), by_whole_name(name.name)
+    listed = of_name(connection, name.name, name.form)
+    route = _shortest(connection, [*listed, *([whole] if whole is not None else [])], days)
     return None if route is None else route.posting.entries(days)
 
 
@@ -109,61 +101,44 @@ def _shortest(connection: Connection, postings: Sequence[Posting], days: Days) -
     return None if posting is None or n_entries >= SHORT else Route(posting, days, is_at_once=True)
 
 
-def _of_one_name(connection: Connection, postings: Sequence[Posting], days: Days) -> Route | None:
-    """Return the way through the studies of everybody of one name, unless half the world is called so."""
-    for posting in postings:
-        if posting.is_exact:
-            (n_entries,) = _sizes(connection, [posting], days, at_most=_OF_ONE_NAME)
-            return Route(posting, days, is_at_once=True) if n_entries < _OF_ONE_NAME else None
-    return None
-
-
 def _sparsest(connection: Connection, postings: Sequence[Posting], days: Days) -> Route:
     """Return the way through the list that has the fewest entries where the newest thousand studies are."""
-    whole = everything()
-    newest, _ = _split(connection, whole, days, SHORT, with_time=False)
+    newest, _ = _split(connection, everything(), days, SHORT)
     shares = [n_entries / SHORT for n_entries in _sizes(connection, postings, newest)]
-    density, posting = min(zip(shares, postings, strict=True), key=lambda pair: pair[0], default=(1.0, whole))
-    share = max(prod(shares) / max(density, 1 / SHORT), _LEAST_SHARE)
-    if density >= _DENSE:
-        return Route(whole, days, is_at_once=False, measure=whole, share=max(prod(shares), _LEAST_SHARE))
-    if posting.is_single:
-        return Route(posting, days, is_at_once=False, measure=posting, share=share)
-    return Route(posting, days, is_at_once=False, measure=whole, density=max(density, 1 / SHORT), share=share)
+    costs = [share * (_FILTERED if posting.filters else 1.0) for share, posting in zip(shares, postings, strict=True)]
+    best = min(range(len(costs)), key=costs.__getitem__, default=None)
+    if best is None or costs[best] >= _DENSE:
+        return Route(everything(), days, is_at_once=False, share=max(prod(shares), _LEAST_SHARE))
+    density = max(shares[best], 1 / SHORT)
+    share = max(prod(shares) / density, _LEAST_SHARE)
+    if postings[best].filters:
+        return Route(postings[best], days, is_at_once=False, density=density * share)
+    return Route(postings[best], days, is_at_once=False, density=density, share=share)
 
 
-def _sizes(connection: Connection, postings: Sequence[Posting], days: Days, *, at_most: int = SHORT) -> Sequence[int]:
+def _sizes(connection: Connection, postings: Sequence[Posting], days: Days) -> Sequence[int]:
     """Return the lengths of lists, a long one's as what is long."""
     if not postings:
         return ()
     lengths = []
     for posting in postings:
-        some = (
-            select(posting.study_key).select_from(posting.source).where(*posting.within(days)).limit(at_most).subquery()
-        )
-        lengths.append(select(func.count()).select_from(some).scalar_subquery())
+        some = select(posting.study_key).select_from(posting.source).where(*posting.within(days)).limit(SHORT)
+        lengths.append(select(func.count()).select_from(some.subquery()).scalar_subquery())
     return tuple(connection.execute(select(*lengths)).one())
 
 
-def _split(
-    connection: Connection, posting: Posting, days: Days, depth: int, *, with_time: bool
-) -> tuple[Days, Days | None]:
+def _split(connection: Connection, measure: Posting, days: Days, depth: int) -> tuple[Days, Days | None]:
     """Return the newest days that have the first `depth` entries of a list, and those behind them, if there are any."""
-    assert posting.date is not None
-    columns, order = [posting.date], [posting.date.desc()]
-    if with_time and posting.time is not None:
-        columns.append(posting.time)
-        order.append(posting.time.desc())
-    entries = select(*columns).select_from(posting.source).where(*posting.within(days)).order_by(*order)
-    mark = connection.execute(entries.limit(1).offset(depth)).first()
-    if mark is None or not mark[0]:  # what has no date is not divided
+    mark = connection.execute(measure.newest(days).limit(1).offset(depth)).first()
+    if mark is None or not mark[1]:  # what has no date is not divided
         return days, None
-    date, time = mark[0], mark[1] if len(mark) > 1 else ""
-    newest = replace(days, first=date, first_time=time)
-    return newest, replace(days, below=date, below_time=time)
+    _, date, time = mark
+    return replace(days, first=date, first_time=time), replace(days, below=date, below_time=time)
 
 
-Statement = Callable[[CTE], Select[*tuple[object, ...]]]
+Studies = CTE | Sequence[int]
+"""Studies to look at, as a list or by their keys."""
+Statement = Callable[[Studies], Select[*tuple[object, ...]]]
 """Makes, of the studies to look at, the statement that returns what is found of them in order."""
 
 
@@ -177,33 +152,59 @@ def walk(
     n_rows
         So many at most; None for all.
     """
-    if n_rows is None or route.is_at_once or route.measure is None:
-        return take(connection, statement(route.listed(route.days)), offset=offset, n_rows=n_rows)
+    if n_rows is None or route.is_at_once:
+        return take(connection, statement(_listed(route.posting.entries(route.days))), offset=offset, n_rows=n_rows)
     rows: list[Row[*tuple[object, ...]]] = []
     days: Days | None = route.days
     n_wanted, n_seen = offset + n_rows, 0.0
-    # What is passed over is counted first; only then something is fetched and sorted.
-    depth = max(_LEAST, (offset or n_rows) * _DEPTHS[level]) / route.density / route.share
+    depth = max(_LEAST, n_wanted * _DEPTHS[level] * _MORE) / route.share
     while days is not None and len(rows) < n_rows:
-        newest, days = _split(connection, route.measure, days, round(depth), with_time=route.posting.time is not None)
-        page, offset = take(connection, statement(route.listed(newest)), offset=offset, n_rows=n_rows - len(rows))
+        studies, days = _stretch(connection, route, days, round(depth))
+        page, offset = take(connection, statement(studies), offset=offset, n_rows=n_rows - len(rows))
         rows += page
         n_seen += depth
-        n_missing = n_rows - len(rows)
-        rate = max(n_wanted - offset - n_missing, 0.5) / n_seen
-        depth = min(max((offset or n_missing) / rate, _LEAST), _GROWTH * n_seen)
+        n_missing = offset + n_rows - len(rows)
+        rate = max(n_wanted - n_missing, 0.5) / n_seen
+        depth = min(max(n_missing * _MORE / rate, _LEAST), _GROWTH * n_seen)
         if not page and not offset:
             depth = max(depth, 2 * n_seen)
     return rows, offset
+
+
+def _stretch(connection: Connection, route: Route, days: Days, depth: int) -> tuple[Studies, Days | None]:
+    """Return about the first `depth` studies on the list, and the days behind them, if there are any."""
+    posting = route.posting
+    if posting.is_single and depth <= _MOST_KEYS:
+        rows = connection.execute(posting.newest(days).limit(depth + 1)).all()
+        if len(rows) <= depth:
+            return [row[0] for row in rows], None
+        # Of one moment all or none: who comes first of them is not known here.
+        if kept := [row for row in rows if row[1:] != rows[-1][1:]]:
+            _, date, time = kept[-1]
+            return [row[0] for row in kept], replace(days, below=date, below_time=time)
+    # The entries of another list are in several pieces of an index: its days are divided by all studies.
+    measure, n_entries = (posting, depth) if posting.is_single else (everything(), round(depth / route.density))
+    newest, behind = _split(connection, measure, days, n_entries)
+    entries = posting.entries(newest)
+    keys = connection.execute(entries.limit(_MOST_KEYS + 1)).scalars().all()
+    return (keys if len(keys) <= _MOST_KEYS else _listed(entries)), behind
+
+
+def _listed(entries: Select[int]) -> CTE:
+    return entries.cte("listed").prefix_with("MATERIALIZED")
 
 
 def take(
     connection: Connection, found: Select[*tuple[object, ...]], *, offset: int, n_rows: int | None
 ) -> tuple[list[Row[*tuple[object, ...]]], int]:
     """Return rows of a statement from `offset` on, and how much of the offset is left when there are none."""
-    if offset:
-        number = found.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-        n_found = connection.execute(number).scalar_one()
-        if n_found <= offset:
-            return [], offset - n_found
-    return list(connection.execute(found.offset(offset or None).limit(n_rows)).all()), 0
+    if offset <= SHORT:  # more of them are counted before they are fetched and sorted
+        rows = list(connection.execute(found.offset(offset or None).limit(n_rows)).all())
+        if rows or not offset:
+            return rows, 0
+    n_found = connection.execute(
+        found.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+    ).scalar_one()
+    if n_found <= offset:
+        return [], offset - n_found
+    return list(connection.execute(found.offset(offset).limit(n_rows)).all()), 0

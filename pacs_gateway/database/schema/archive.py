@@ -61,8 +61,8 @@ study = Table(
     # Lists are ordered by date, time descending, then UID; blanks sort last in both databases because '' < '0'.
     Index("ix_study_newest", text("study_date DESC"), text("study_time DESC"), "study_uid"),
     # Lists of studies, newest first: of a facility, of a set of modalities.
-    Index("ix_study_facility_newest", "facility", text("study_date DESC")),
-    Index("ix_study_modalities_newest", "modalities", text("study_date DESC")),
+    Index("ix_study_facility_newest", "facility", text("study_date DESC"), text("study_time DESC")),
+    Index("ix_study_modalities_newest", "modalities", text("study_date DESC"), text("study_time DESC")),
     Index("ix_study_accession_number_lower", "accession_number_lower"),
     Index("ix_study_received_at", "received_at"),
 )
@@ -75,7 +75,12 @@ patient_word = Table(
     Column("study_key", Key, ForeignKey("study.id"), nullable=False, primary_key=True),
     Column("word", Text, nullable=False, primary_key=True),
     Column("study_date", Text, nullable=False),
-    Index("ix_patient_word_newest", "word", text("study_date DESC")),
+    Column("study_time", Text, nullable=False),
+    # Bits of the beginnings of all words of the study (``names.marks``): what is looked for by several words is found
+    # on the list of one.
+    Column("marks", BigInteger, nullable=False),
+    # Everything a search wants to know of a list, in its order: the table itself is not looked at.
+    Index("ix_patient_word_newest", "word", text("study_date DESC"), text("study_time DESC"), "study_key", "marks"),
     # One tree less: the rows are in the one of their key.
     sqlite_with_rowid=False,
 )
