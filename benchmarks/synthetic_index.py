@@ -30,12 +30,13 @@ from pacs_gateway.database.schema.archive import (
     series_derived,
     study,
     vocabulary,
+    word_ending,
 )
 from pacs_gateway.domain.instance import FrameKind, FrameTable, Method
-from pacs_gateway.domain.names import accented_words, fold, marks, words
+from pacs_gateway.domain.names import accented_words, endings, fold, marks, words
 from pacs_gateway.index import frame_blob
 
-_TABLES = (patient, study, patient_word, vocabulary, series, series_derived, instance)
+_TABLES = (patient, study, patient_word, vocabulary, word_ending, series, series_derived, instance)
 EDITION = 2
 """Changes whenever the same arguments make something else: what is kept from before is made anew."""
 _ROOT = "1.2.826.0.1.3680043.10.1471"
@@ -278,7 +279,9 @@ class _Rows:
         self._waiting[patient_word] += [
             {"study_key": one.number, "word": word, "marks": bits, **moment} for word in found
         ]
-        self._waiting[vocabulary] += [{"word": word} for word in found if word not in self._vocabulary]
+        fresh = [word for word in found if word not in self._vocabulary]
+        self._waiting[vocabulary] += [{"word": word} for word in fresh]
+        self._waiting[word_ending] += [{"ending": ending, "word": word} for word in fresh for ending in endings(word)]
         self._vocabulary.update(found)
         if not self._with_images:
             return

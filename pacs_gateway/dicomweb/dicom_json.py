@@ -4,8 +4,9 @@ Whole data sets are turned into JSON once, when they arrive; here are only the s
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from pacs_gateway.domain.attributes import Attribute
@@ -44,14 +45,34 @@ def first_value(data_set: JsonObject, tag: str) -> str:
 
 def encode(values: Mapping[str, str], attributes: Iterable[Attribute]) -> JsonObject:
     """Return the object of `attributes`, in the order of their tags; what `values` lacks is empty."""
-    return {
-        row.hex: _encode_one(row, values.get(row.keyword, "")) for row in sorted(attributes, key=lambda row: row.tag)
-    }
+    (encoded,) = encode_all([values], attributes)
+    return encoded
 
 
-def _encode_one(row: Attribute, text: str) -> Element:
-    if not row.items:
-        return element(row.vr, text)
+def encode_all(entities: Iterable[Mapping[str, str]], attributes: Iterable[Attribute]) -> Iterator[JsonObject]:
+    """Yield the object of `attributes` for the values of each entity; see `encode`."""
+    plan = [(row.hex, row.keyword, _encoder(row)) for row in sorted(attributes, key=lambda row: row.tag)]
+    for values in entities:
+        yield {tag: encoder(values.get(keyword, "")) for tag, keyword, encoder in plan}
+
+
+def _encoder(row: Attribute) -> Callable[[str], Element]:
+    """Return what makes the element of an attribute; most values are one text that stays as it is."""
+    if row.items:
+        return partial(_sequence, row)
+    vr, convert = row.vr, _CONVERTERS.get(row.vr, _text)
+
+    def encoder(text: str) -> Element:
+        if not text:
+            return {"vr": vr}
+        if "\\" in text or text[0] == " " or text[-1] == " ":
+            return element(vr, text)
+        return {"vr": vr, "Value": [convert(text)]}
+
+    return encoder
+
+
+def _sequence(row: Attribute, text: str) -> Element:
     items = [{one.hex: element(one.vr, fields[one.position]) for one in row.items} for fields in row.item_values(text)]
     return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
@@ -114,6 +135,8 @@ def _integer(part: str) -> object:
 
 
 def _name(part: str) -> object:
+    if "=" not in part:
+        return {NAME_GROUPS[0]: part}
     return {group: value for group, value in zip(NAME_GROUPS, part.split("="), strict=False) if value} or None
 
 

@@ -86,6 +86,14 @@ def _marks(word: str) -> int:
     return bits
 
 
+_LONGEST_WORD = 64
+
+
+def endings(word: str) -> Sequence[str]:
+    """Return what a word ends with, the whole of it too; of one that is too long for a name only the empty text."""
+    return [word[n:] for n in range(len(word))] if len(word) <= _LONGEST_WORD else [""]
+
+
 def accented(text: str) -> str:
     """Return `text` composed (NFC), lower case, borders as spaces: the form in which accents are compared.
 

@@ -1,6 +1,6 @@
 """Entities as they are found: their columns, what makes them visible, their order, and what is told of one."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import cast
@@ -108,26 +108,26 @@ def order_of(level: Level) -> tuple[ColumnElement[object], ...]:
     return tuple(order)
 
 
-def to_match(level: Level, row: Row[*tuple[object, ...]], attributes: tuple[Attribute, ...]) -> Match:
-    """Return the match that a row of the columns of `attributes` is."""
-    keywords, others = _shape(attributes)
-    values = dict(zip(keywords, cast(Row[*tuple[str, ...]], row), strict=False))
-    for attribute in others:
-        values[attribute.keyword] = _text(attribute, values[attribute.keyword])
-    if level is Level.PATIENT:
-        return Match(level, values, "", is_flagged=False)
-    facility, is_flagged = row[len(attributes)], row[len(attributes) + 1]
-    return Match(level, values, str(facility), bool(is_flagged))
+def to_matches(
+    level: Level, rows: Sequence[Row[*tuple[object, ...]]], attributes: tuple[Attribute, ...]
+) -> Iterator[Match]:
+    """Yield the matches that rows of the columns of `attributes` are."""
+    keywords = tuple(a.keyword for a in attributes)
+    numbers = tuple(a.keyword for a in attributes if a.vr in ("IS", "US"))
+    sets = tuple(a.keyword for a in attributes if a.column is None and a.vr != "IS")
+    n_told = len(attributes)
+    for row in rows:
+        cells = row._tuple()
+        values = cast(dict[str, str], dict(zip(keywords, cells, strict=False)))
+        for keyword in numbers:
+            values[keyword] = _text(values[keyword])
+        for keyword in sets:
+            values[keyword] = values[keyword].strip("\\")
+        if level is Level.PATIENT:
+            yield Match(level, values, "", is_flagged=False)
+        else:
+            yield Match(level, values, str(cells[n_told]), bool(cells[n_told + 1]))
 
 
-@lru_cache(maxsize=256)
-def _shape(attributes: tuple[Attribute, ...]) -> tuple[tuple[str, ...], tuple[Attribute, ...]]:
-    """Return the keywords of a row, and which of its columns do not hold the text that is told."""
-    others = tuple(a for a in attributes if a.column is None or a.vr in ("IS", "US"))
-    return tuple(a.keyword for a in attributes), others
-
-
-def _text(attribute: Attribute, value: object) -> str:
-    if value is None:
-        return ""
-    return str(value).strip("\\") if attribute.column is None else str(value)
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select
 
 from pacs_gateway.database.accented import accented
-from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary
+from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary, word_ending
 from pacs_gateway.database.unindexed import unindexed
 from pacs_gateway.domain import names
 from pacs_gateway.domain.levels import Level
@@ -101,13 +101,14 @@ def words_with(connection: Connection, piece: Piece, *, is_folded: bool) -> Sequ
     """
     if piece.is_begin and piece.is_end:
         return (piece.text,)
-    word = vocabulary.c.word
-    pattern = f"{'' if piece.is_begin else '%'}{escaped(piece.text)}{'' if piece.is_end else '%'}"
-    like: list[ColumnElement[bool]] = [word.like(pattern, escape=ESCAPE)]
-    if piece.is_begin:
-        like += [word >= piece.text, word < piece.text + _HIGHEST]
+    word, begun = vocabulary.c.word, vocabulary.c.word
+    if not piece.is_begin:
+        word, begun = word_ending.c.word, word_ending.c.ending
+    has = begun == piece.text if piece.is_end else and_(begun >= piece.text, begun < piece.text + _HIGHEST)
+    if not piece.is_begin:
+        has = or_(has, begun == "")  # it may be in any long word
     # As many again for those with accents.
-    found = connection.execute(select(word).where(*like).limit(2 * MOST_WORDS + 1)).scalars().all()
+    found = connection.execute(select(word).where(has).distinct().limit(2 * MOST_WORDS + 1)).scalars().all()
     if len(found) > 2 * MOST_WORDS:
         return None
     return [one for one in found if names.fold(one) == one] if is_folded else found

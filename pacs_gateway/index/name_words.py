@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
-from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary
-from pacs_gateway.domain.names import accented_words, marks, words
+from pacs_gateway.database.schema.archive import patient, patient_word, study, vocabulary, word_ending
+from pacs_gateway.domain.names import accented_words, endings, marks, words
 from pacs_gateway.index.upsert import insert_ignoring
 
 _NONE: Mapping[int, int] = MappingProxyType({})
@@ -64,5 +64,14 @@ def _insert(
         # In one order for all writers, so that none waits for another in a circle.
         found = sorted({row["word"] for row in rows})
         rows.sort(key=lambda row: (row["study_key"], row["word"]))
-        connection.execute(insert_ignoring(connection, vocabulary), [{"word": word} for word in found])
+        _add_to_vocabulary(connection, found)
         connection.execute(insert_ignoring(connection, patient_word), rows)
+
+
+def _add_to_vocabulary(connection: Connection, words: Sequence[str]) -> None:
+    # Who finds a word in the vocabulary finds its endings: both are written at once.
+    known = set(connection.execute(select(vocabulary.c.word).where(vocabulary.c.word.in_(words))).scalars())
+    if fresh := [word for word in words if word not in known]:
+        connection.execute(insert_ignoring(connection, vocabulary), [{"word": word} for word in fresh])
+        rows = [{"ending": ending, "word": word} for word in fresh for ending in endings(word)]
+        connection.execute(insert_ignoring(connection, word_ending), rows)

@@ -87,12 +87,17 @@ class Posting:
         chosen = select(self.study_key.label("key")).select_from(self.source).where(*mine)
         return chosen if self.is_single else chosen.distinct()
 
-    def newest(self, days: Days) -> Select[int, str, str]:
-        """Return the keys of the studies on the list and their moments, the newest first."""
+    def moments(self, days: Days) -> Select[str, str]:
+        """Return the moments of what is on the list, the newest first."""
         assert self.moment is not None
         mine = (*self.within(days), *self.filters)
-        chosen = select(self.study_key, *self.moment).select_from(self.source).where(*mine)
-        return chosen.order_by(*(column.desc() for column in self.moment))
+        return select(*self.moment).select_from(self.source).where(*mine).order_by(
+            *(column.desc() for column in self.moment)
+        )
+
+    def newest(self, days: Days) -> Select[str, str, int]:
+        """Return the studies on the list, the newest first: their moments and keys."""
+        return self.moments(days).add_columns(self.study_key)
 
 
 def everything() -> Posting:

@@ -24,7 +24,7 @@ from pacs_gateway.index.entities import (
     columns_of_match,
     order_of,
     source_of,
-    to_match,
+    to_matches,
     told_attributes,
     visible,
 )
@@ -67,7 +67,8 @@ def find(
     # One more than the page holds says that there is more.
     rows = _Search(connection, query, facilities, columns).rows(None if limit is None else limit + 1)
     has_more = limit is not None and len(rows) > limit
-    matches = {int(str(row[-1])): to_match(query.level, row, told) for row in rows[:limit]}
+    keys = [int(str(row[-1])) for row in rows[:limit]]
+    matches = dict(zip(keys, to_matches(query.level, rows[:limit], told), strict=True))
     lost = keys_out_of_reach(connection, query.level, list(matches), silent) if silent else frozenset()
     matches |= {one: replace(matches[one], is_in_reach=False) for one in lost}
     return Page(tuple(matches.values()), has_more)
@@ -195,7 +196,8 @@ def fetch(
         .select_from(source_of(level))
         .where(key.in_(keys), *visible(level, facilities))
     )
-    found = {row[-1]: to_match(level, row, told) for row in connection.execute(statement)}
+    rows = connection.execute(statement).all()
+    found = dict(zip([row[-1] for row in rows], to_matches(level, rows, told), strict=True))
     found |= {one: replace(found[one], is_in_reach=False) for one in lost if one in found}
     return tuple(found[one] for one in keys if one in found)
 

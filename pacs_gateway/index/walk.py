@@ -29,7 +29,7 @@ SHORT = 1000
 """A list that is not longer is looked through at once."""
 _DEPTHS = {Level.STUDY: 1.0, Level.SERIES: 0.5, Level.IMAGE: 0.05}
 """Studies that have to be looked at, about, for each entity of a level."""
-_LEAST, _GROWTH = 50, 16
+_LEAST, _GROWTH, _ENOUGH = 50, 16, 0.9
 _MORE = 1.1
 """Some of the studies on a list have nothing to show."""
 _DENSE = 0.5
@@ -129,10 +129,10 @@ def _sizes(connection: Connection, postings: Sequence[Posting], days: Days) -> S
 
 def _split(connection: Connection, measure: Posting, days: Days, depth: int) -> tuple[Days, Days | None]:
     """Return the newest days that have the first `depth` entries of a list, and those behind them, if there are any."""
-    mark = connection.execute(measure.newest(days).limit(1).offset(depth)).first()
-    if mark is None or not mark[1]:  # what has no date is not divided
+    mark = connection.execute(measure.moments(days).limit(1).offset(depth)).first()
+    if mark is None or not mark[0]:  # what has no date is not divided
         return days, None
-    _, date, time = mark
+    date, time = mark
     return replace(days, first=date, first_time=time), replace(days, below=date, below_time=time)
 
 
@@ -177,17 +177,25 @@ def _stretch(connection: Connection, route: Route, days: Days, depth: int) -> tu
     if posting.is_single and depth <= _MOST_KEYS:
         rows = connection.execute(posting.newest(days).limit(depth + 1)).all()
         if len(rows) <= depth:
-            return [row[0] for row in rows], None
+            return [row[2] for row in rows], None
         # Of one moment all or none: who comes first of them is not known here.
-        if kept := [row for row in rows if row[1:] != rows[-1][1:]]:
-            _, date, time = kept[-1]
-            return [row[0] for row in kept], replace(days, below=date, below_time=time)
+        if kept := [row for row in rows if row[:2] != rows[-1][:2]]:
+            date, time, _ = kept[-1]
+            return [row[2] for row in kept], replace(days, below=date, below_time=time)
     # The entries of another list are in several pieces of an index: its days are divided by all studies.
     measure, n_entries = (posting, depth) if posting.is_single else (everything(), round(depth / route.density))
-    newest, behind = _split(connection, measure, days, n_entries)
-    entries = posting.entries(newest)
-    keys = connection.execute(entries.limit(_MOST_KEYS + 1)).scalars().all()
-    return (keys if len(keys) <= _MOST_KEYS else _listed(entries)), behind
+    keys: list[int] = []
+    n_seen, behind = 0, days
+    while True:
+        newest, further = _split(connection, measure, behind, n_entries)
+        more = connection.execute(posting.entries(newest).limit(_MOST_KEYS + 1)).scalars().all()
+        if len(keys) + len(more) > _MOST_KEYS:
+            return _listed(posting.entries(replace(days, first=newest.first, first_time=newest.first_time))), further
+        keys += more
+        if further is None or len(keys) > depth * _ENOUGH:
+            return keys, further
+        behind, n_seen = further, n_seen + n_entries
+        n_entries = round(min((depth - len(keys)) * n_seen / max(len(keys), 1), _GROWTH * n_seen))
 
 
 def _listed(entries: Select[int]) -> CTE:

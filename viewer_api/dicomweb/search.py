@@ -11,6 +11,7 @@ from pacs_gateway.archive.egress import Payload
 from pacs_gateway.archive.search import Match, Page
 from pacs_gateway.dicomweb import dicom_json, dicom_xml
 from pacs_gateway.dicomweb.dicom_json import JsonObject
+from pacs_gateway.domain.attributes import Attribute, Matching
 from pacs_gateway.domain.levels import Level
 from pacs_gateway.domain.query import Query
 from pacs_gateway.errors import NotFoundError
@@ -33,7 +34,12 @@ _PATHS: Mapping[Level, str] = MappingProxyType(
         Level.IMAGE: "/studies/{StudyInstanceUID}/series/{SeriesInstanceUID}/instances/{SOPInstanceUID}",
     }
 )
-_INSTANCE_AVAILABILITY, _TIMEZONE_OFFSET, _RETRIEVE_URL = "00080056", "00080201", "00081190"
+# What no row holds, and each result tells.
+_COMPUTED = (
+    Attribute("InstanceAvailability", 0x00080056, "CS", Level.STUDY, Matching.NONE, None),
+    Attribute("RetrieveURL", 0x00081190, "UR", Level.STUDY, Matching.NONE, None),
+)
+_TIMEZONE_OFFSET, _RETRIEVE_URL = "00080201", "00081190"
 # Further results are counted up to here; a larger total is not told.
 _COUNTED_AT_MOST = 1000
 # Metadata of more series are not looked into for one answer.
@@ -107,21 +113,20 @@ def _results(
     details = _details(visitor, matches, asked.details)
     if details is None:
         warnings.append("The results are of too many series: some attributes asked for by includefield are left out.")
-    results = [
-        _result(match, asked, url) | (details or {}).get(match.values.get("SOPInstanceUID", ""), {})
-        for match in matches
-    ]
-    return [dict(sorted(result.items())) for result in results], warnings
+    values = (_told(match, url) for match in matches)
+    results = list(dicom_json.encode_all(values, (*asked.attributes, *_COMPUTED)))
+    for n, (match, result) in enumerate(zip(matches, results, strict=True)):
+        if not match.values["TimezoneOffsetFromUTC"]:
+            # Present if known, says the standard, not empty.
+            del result[_TIMEZONE_OFFSET]
+        if details and (more := details.get(match.values["SOPInstanceUID"])):
+            results[n] = dict(sorted((result | more).items()))
+    return results, warnings
 
 
-def _result(match: Match, asked: SearchRequest, url: str) -> JsonObject:
-    encoded = dicom_json.encode(match.values, asked.attributes)
-    if not match.values["TimezoneOffsetFromUTC"]:
-        # Present if known, says the standard, not empty.
-        del encoded[_TIMEZONE_OFFSET]
-    encoded[_INSTANCE_AVAILABILITY] = dicom_json.element("CS", "ONLINE" if match.is_in_reach else "UNAVAILABLE")
-    encoded[_RETRIEVE_URL] = dicom_json.element("UR", url.format_map(match.values))
-    return encoded
+def _told(match: Match, url: str) -> Mapping[str, str]:
+    reach = "ONLINE" if match.is_in_reach else "UNAVAILABLE"
+    return {**match.values, "InstanceAvailability": reach, "RetrieveURL": url.format_map(match.values)}
 
 
 def _details(visitor: Visitor, matches: Sequence[Match], tags: frozenset[str]) -> dict[str, JsonObject] | None:

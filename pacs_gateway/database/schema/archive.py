@@ -87,6 +87,16 @@ patient_word = Table(
 
 vocabulary = Table("vocabulary", metadata, Column("word", Text, primary_key=True))
 
+# What each word of the vocabulary ends with, itself too: whatever is somewhere in a word is at the beginning of an
+# ending. A very long word has the empty one alone (``names.endings``).
+word_ending = Table(
+    "word_ending",
+    metadata,
+    Column("ending", Text, nullable=False, primary_key=True),
+    Column("word", Text, nullable=False, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 series = Table(
     "series",
     metadata,

@@ -1,4 +1,4 @@
-"""Lists of studies by the moment, and those of words with marks of all the words of a study.
+"""Lists of studies by the moment, those of words with marks of all the words of a study; the endings of words.
 
 Revision ID: 0009
 Revises: 0008
@@ -9,7 +9,7 @@ import sqlite3
 import sqlalchemy as sa
 from alembic import op
 
-from pacs_gateway.domain.names import fold, marks
+from pacs_gateway.domain.names import endings, fold, marks
 
 revision = "0009"
 down_revision = "0008"
@@ -26,6 +26,7 @@ def upgrade() -> None:
     for column in ("facility", "modalities"):
         op.drop_index(f"ix_study_{column}_newest", "study")
         op.create_index(f"ix_study_{column}_newest", "study", [column, *_NEWEST])
+    _add_endings()
     _mark_words()
     op.rename_table("patient_word", "old_word")
     if op.get_bind().dialect.name == "postgresql":
@@ -51,6 +52,18 @@ def upgrade() -> None:
     op.drop_table("old_word")
     op.drop_table("marked_word")
     op.create_index("ix_patient_word_newest", "patient_word", ["word", *_NEWEST, "study_key", "marks"])
+
+
+def _add_endings() -> None:
+    table = op.create_table(
+        "word_ending",
+        sa.Column("ending", _TEXT, nullable=False),
+        sa.Column("word", _TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("ending", "word", name="pk_word_ending"),
+        sqlite_with_rowid=False,
+    )
+    words = op.get_bind().execute(sa.text("SELECT word FROM vocabulary")).scalars().all()
+    op.bulk_insert(table, [{"ending": ending, "word": word} for word in words for ending in endings(word)])
 
 
 def _mark_words() -> None:
