@@ -117,8 +117,7 @@ def to_matches(
     sets = tuple(a.keyword for a in attributes if a.column is None and a.vr != "IS")
     n_told = len(attributes)
     for row in rows:
-        cells = row._tuple()
-        values = cast(dict[str, str], dict(zip(keywords, cells, strict=False)))
+        values = cast(dict[str, str], dict(zip(keywords, row, strict=False)))
         for keyword in numbers:
             values[keyword] = _text(values[keyword])
         for keyword in sets:
@@ -126,7 +125,7 @@ def to_matches(
         if level is Level.PATIENT:
             yield Match(level, values, "", is_flagged=False)
         else:
-            yield Match(level, values, str(cells[n_told]), bool(cells[n_told + 1]))
+            yield Match(level, values, str(row[n_told]), bool(row[n_told + 1]))
 
 
 def _text(value: object) -> str:

@@ -23,6 +23,7 @@ _FOLDS = {
     "PatientName": patient.c.patient_name_fold,
     "ReferringPhysicianName": study.c.referring_physician_name_fold,
 }
+_MINE = patient_word.alias("mine")
 _HIGHEST = "\U0010ffff"
 MOST_WORDS = 500
 """A piece that so many words have narrows nothing."""
@@ -33,7 +34,7 @@ def name_condition(level: Level, keyword: str, condition: NameIs | NameWords) ->
     is_patient = keyword == "PatientName"
     if is_patient and level is not Level.PATIENT and isinstance(condition, NameWords):
         # The words of a study are those of every name that its objects gave.
-        return and_(*(_has_word(f"{escaped(word)}%") for word in names.fold(condition.text).split()))
+        return and_(*(_has_word(word) for word in names.fold(condition.text).split()))
     column: ColumnElement[str] = _FOLDS[keyword]
     return _meets(column if is_patient and level is Level.PATIENT else unindexed(column), condition, names.fold)
 
@@ -55,10 +56,13 @@ def _meets(name: ColumnElement[str], condition: NameIs | NameWords, form: Callab
     return (literal(" ") + name + literal(" ")).like(f"% {like_pattern(pattern)} %", escape=ESCAPE)
 
 
-def _has_word(pattern: str) -> ColumnElement[bool]:
-    mine = patient_word.alias("mine")
-    same = mine.c.study_key == study.c.id
-    return select(mine.c.word).where(same, mine.c.word.like(pattern, escape=ESCAPE)).exists()
+def _has_word(begin: str) -> ColumnElement[bool]:
+    """Return whether a study has a word that begins so."""
+    return select(_MINE.c.word).where(_MINE.c.study_key == study.c.id, *_begins(_MINE.c.word, begin)).exists()
+
+
+def _begins(text: ColumnElement[str], begin: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return text >= begin, text < begin + _HIGHEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def words_with(connection: Connection, piece: Piece, *, is_folded: bool) -> Sequ
     word, begun = vocabulary.c.word, vocabulary.c.word
     if not piece.is_begin:
         word, begun = word_ending.c.word, word_ending.c.ending
-    has = begun == piece.text if piece.is_end else and_(begun >= piece.text, begun < piece.text + _HIGHEST)
+    has = begun == piece.text if piece.is_end else and_(*_begins(begun, piece.text))
     if not piece.is_begin:
         has = or_(has, begun == "")  # it may be in any long word
     # As many again for those with accents.

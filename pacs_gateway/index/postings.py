@@ -91,13 +91,13 @@ class Posting:
         """Return the moments of what is on the list, the newest first."""
         assert self.moment is not None
         mine = (*self.within(days), *self.filters)
-        return select(*self.moment).select_from(self.source).where(*mine).order_by(
-            *(column.desc() for column in self.moment)
-        )
+        chosen = select(*self.moment).select_from(self.source).where(*mine)
+        return chosen.order_by(*(column.desc() for column in self.moment))
 
     def newest(self, days: Days) -> Select[str, str, int]:
         """Return the studies on the list, the newest first: their moments and keys."""
-        return self.moments(days).add_columns(self.study_key)
+        found = self.moments(days).add_columns(self.study_key)
+        return found if self.is_single else found.distinct()
 
 
 def everything() -> Posting:

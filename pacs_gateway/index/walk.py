@@ -30,8 +30,10 @@ SHORT = 1000
 _DEPTHS = {Level.STUDY: 1.0, Level.SERIES: 0.5, Level.IMAGE: 0.05}
 """Studies that have to be looked at, about, for each entity of a level."""
 _LEAST, _GROWTH, _ENOUGH = 50, 16, 0.9
-_MORE = 1.1
-"""Some of the studies on a list have nothing to show."""
+_MORE = 1.2
+"""Some of the studies on a list have nothing to show, or marks without the words."""
+_PROBE = 20_000
+"""Of so many studies is learned how many more it takes to find something rare."""
 _DENSE = 0.5
 """A list of more of all studies than that is not worth the detour."""
 _FILTERED = 0.1
@@ -174,27 +176,38 @@ def walk(
 def _stretch(connection: Connection, route: Route, days: Days, depth: int) -> tuple[Studies, Days | None]:
     """Return about the first `depth` studies on the list, and the days behind them, if there are any."""
     posting = route.posting
-    if posting.is_single and depth <= _MOST_KEYS:
-        rows = connection.execute(posting.newest(days).limit(depth + 1)).all()
-        if len(rows) <= depth:
-            return [row[2] for row in rows], None
-        # Of one moment all or none: who comes first of them is not known here.
-        if kept := [row for row in rows if row[:2] != rows[-1][:2]]:
-            date, time, _ = kept[-1]
-            return [row[2] for row in kept], replace(days, below=date, below_time=time)
-    # The entries of another list are in several pieces of an index: its days are divided by all studies.
+    if depth <= _MOST_KEYS:
+        keys, behind = _first_keys(connection, route, days, depth)
+        if keys or behind is None:
+            return keys, behind
     measure, n_entries = (posting, depth) if posting.is_single else (everything(), round(depth / route.density))
+    newest, behind = _split(connection, measure, days, n_entries)
+    return _listed(posting.entries(newest)), behind
+
+
+def _first_keys(connection: Connection, route: Route, days: Days, depth: int) -> tuple[list[int], Days | None]:
+    """Return at most the first `depth` studies on the list, and the days behind them; none where too many are of one
+    moment.
+
+    A list that is one piece of an index ends where there are enough; the entries of another are in several pieces, and
+    sorted: its days are divided by all studies.
+    """
     keys: list[int] = []
-    n_seen, behind = 0, days
+    n_entries, n_seen = min(round(depth / route.density), _PROBE), 0
     while True:
-        newest, further = _split(connection, measure, behind, n_entries)
-        more = connection.execute(posting.entries(newest).limit(_MOST_KEYS + 1)).scalars().all()
-        if len(keys) + len(more) > _MOST_KEYS:
-            return _listed(posting.entries(replace(days, first=newest.first, first_time=newest.first_time))), further
-        keys += more
-        if further is None or len(keys) > depth * _ENOUGH:
-            return keys, further
-        behind, n_seen = further, n_seen + n_entries
+        newest, behind = (days, None) if route.posting.is_single else _split(connection, everything(), days, n_entries)
+        n_missing = depth - len(keys)
+        rows = connection.execute(route.posting.newest(newest).limit(n_missing + 1)).all()
+        if len(rows) > n_missing:
+            # Of one moment all or none: who comes first of them is not known here.
+            kept = [row for row in rows if row[:2] != rows[-1][:2]]
+            if kept:
+                days = replace(days, below=kept[-1][0], below_time=kept[-1][1])
+            return [*keys, *(row[2] for row in kept)], days
+        keys += [row[2] for row in rows]
+        if behind is None or len(keys) > depth * _ENOUGH:
+            return keys, behind
+        days, n_seen = behind, n_seen + n_entries
         n_entries = round(min((depth - len(keys)) * n_seen / max(len(keys), 1), _GROWTH * n_seen))
 
 

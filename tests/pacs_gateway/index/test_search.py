@@ -193,10 +193,19 @@ class Reach(NamedTuple):
     short: int
     dense: float
     least: int
+    keys: int
+    probe: int
 
 
 REACHES = st.sampled_from(
-    [Reach(1000, 0.5, 50), Reach(1, 0.0, 1), Reach(1, 9.0, 1), Reach(4, 0.5, 2), Reach(2, 0.9, 7)]
+    [
+        Reach(1000, 0.5, 50, 1000, 20_000),
+        Reach(1, 0.0, 1, 1000, 1),
+        Reach(1, 9.0, 1, 1000, 2),
+        Reach(1, 9.0, 1, 0, 1),
+        Reach(4, 0.5, 2, 5, 3),
+        Reach(2, 0.9, 7, 9, 10),
+    ]
 )
 
 
@@ -229,6 +238,8 @@ def check_page(hospital: Database, page: Query, facilities: frozenset[str] | Non
         patch.object(walk, "SHORT", reach.short),
         patch.object(walk, "_DENSE", reach.dense),
         patch.object(walk, "_LEAST", reach.least),
+        patch.object(walk, "_MOST_KEYS", reach.keys),
+        patch.object(walk, "_PROBE", reach.probe),
     ):
         assert found(hospital, page, facilities) == Page(whole[first:behind], has_more=len(whole) > behind)
         with hospital.read() as connection:
