@@ -60,16 +60,19 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fold(text).split()))
 
 
-_MARKED_LENGTHS = (2, 3, 4)
+_MARKED_LENGTHS = {2: 2, 3: 1, 4: 1}
+"""How many marks are made of the first two letters of a word, the first three, the first four."""
 _N_MARKS = 63
 """What a whole number in either database holds beside its sign."""
+_SEED = 8
+"""Of a dozen, the one with which the fewest of the names that many bear look like one another."""
 
 
 def marks(folded: Iterable[str]) -> int:
     """Return the bits of the first letters of folded words.
 
-    Who has a word that begins with each of some texts has all bits of these texts; of the others, three in a hundred.
-    The bits are kept with every study: another rule needs a migration.
+    Who has a word that begins with each of some texts has all bits of these texts; of the others, few have. The bits
+    are kept with every study: another rule needs a migration.
     """
     bits = 0
     for word in folded:
@@ -80,9 +83,12 @@ def marks(folded: Iterable[str]) -> int:
 @lru_cache(maxsize=1 << 14)
 def _marks(word: str) -> int:
     bits = 0
-    for length in _MARKED_LENGTHS:
+    for length, n_marks in _MARKED_LENGTHS.items():
         if length <= len(word):
-            bits |= 1 << crc32(word[:length].encode()) % _N_MARKS
+            number = crc32(word[:length].encode(), _SEED)
+            for _ in range(n_marks):
+                number, mark = divmod(number, _N_MARKS)
+                bits |= 1 << mark
     return bits
 
 

@@ -34,7 +34,7 @@ def name_condition(level: Level, keyword: str, condition: NameIs | NameWords) ->
     is_patient = keyword == "PatientName"
     if is_patient and level is not Level.PATIENT and isinstance(condition, NameWords):
         # The words of a study are those of every name that its objects gave.
-        return and_(*(_has_word(word) for word in names.fold(condition.text).split()))
+        return and_(*(has_word(study.c.id, word) for word in names.fold(condition.text).split()))
     column: ColumnElement[str] = _FOLDS[keyword]
     return _meets(column if is_patient and level is Level.PATIENT else unindexed(column), condition, names.fold)
 
@@ -56,9 +56,9 @@ def _meets(name: ColumnElement[str], condition: NameIs | NameWords, form: Callab
     return (literal(" ") + name + literal(" ")).like(f"% {like_pattern(pattern)} %", escape=ESCAPE)
 
 
-def _has_word(begin: str) -> ColumnElement[bool]:
+def has_word(study_key: ColumnElement[int], begin: str) -> ColumnElement[bool]:
     """Return whether a study has a word that begins so."""
-    return select(_MINE.c.word).where(_MINE.c.study_key == study.c.id, *_begins(_MINE.c.word, begin)).exists()
+    return select(_MINE.c.word).where(_MINE.c.study_key == study_key, *_begins(_MINE.c.word, begin)).exists()
 
 
 def _begins(text: ColumnElement[str], begin: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -90,9 +90,9 @@ def pieces_of(condition: NameIs | NameWords, form: Callable[[str], str]) -> froz
     return frozenset(found)
 
 
-def marks_of(condition: NameIs | NameWords) -> int:
-    """Return the marks that the words of every name that meets `condition` have."""
-    return names.marks(piece.text for piece in pieces_of(condition, names.fold) if piece.is_begin)
+def beginnings_of(condition: NameIs | NameWords) -> Sequence[str]:
+    """Return what folded words of every name that meets `condition` begin with."""
+    return sorted(piece.text for piece in pieces_of(condition, names.fold) if piece.is_begin)
 
 
 def words_with(connection: Connection, piece: Piece, *, is_folded: bool) -> Sequence[str] | None:

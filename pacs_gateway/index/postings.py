@@ -15,7 +15,7 @@ from pacs_gateway.domain.attributes import BY_KEYWORD
 from pacs_gateway.domain.query import AnyOf, NameIs, NameWords, OneOf, Query, Range
 from pacs_gateway.domain.time_span import TimeSpan
 from pacs_gateway.index.conditions import condition_on
-from pacs_gateway.index.name_search import marks_of, pieces_of, words_with
+from pacs_gateway.index.name_search import beginnings_of, has_word, pieces_of, words_with
 
 # Made once: putting an alias together takes longer than asking for a page.
 _EVERYTHING, _OWN, _MADE = study.alias("everything"), study.alias("own"), study.alias("made")
@@ -112,17 +112,18 @@ def of_facilities(facilities: Sequence[str]) -> Posting:
     return Posting(one, one.c.id, one.c.facility.in_(facilities), _moment(one), len(facilities) == 1)
 
 
-def of_words(words: Sequence[str], bits: int) -> Posting:
+def of_words(words: Sequence[str], begins: Sequence[str]) -> Posting:
     """Return the list of the studies with any of these words in a name of their patient.
 
     Parameters
     ----------
-    bits
-        Marks that a study must have to be of interest.
+    begins
+        What words begin with that a study must have to be of interest.
     """
-    one = _WORDED
-    filters = [one.c.marks.bitwise_and(bits) == bits] if bits else []
-    return Posting(one, one.c.study_key, one.c.word.in_(words), _moment(one), len(words) == 1, filters)
+    one, bits = _WORDED, names.marks(begins)
+    # Marks are looked at first, and say no to almost all; the words of the others are looked up.
+    filters = [one.c.marks.bitwise_and(bits) == bits, *(has_word(one.c.study_key, begin) for begin in begins)]
+    return Posting(one, one.c.study_key, one.c.word.in_(words), _moment(one), len(words) == 1, filters if begins else ())
 
 
 def _moment(one: FromClause) -> tuple[ColumnElement[str], ColumnElement[str]]:
@@ -152,12 +153,12 @@ def of_modalities(connection: Connection, query: Query) -> Posting | None:
 def of_name(connection: Connection, name: NameIs | NameWords, form: Callable[[str], str]) -> list[Posting]:
     """Return a list for each piece of a name in a `form` of names, as far as they narrow anything.
 
-    Together they narrow it to the studies with the marks of all pieces.
+    Together they narrow it to the studies with words that begin with each of the pieces.
     """
     is_folded = form is names.fold
     found = [words_with(connection, piece, is_folded=is_folded) for piece in pieces_of(name, form)]
-    bits = marks_of(name) if len(found) > 1 else 0
-    return [of_words(words, bits) for words in found if words is not None]
+    begins = beginnings_of(name) if len(found) > 1 else ()
+    return [of_words(words, begins) for words in found if words is not None]
 
 
 def by_whole_name(name: NameIs | NameWords) -> Posting | None:

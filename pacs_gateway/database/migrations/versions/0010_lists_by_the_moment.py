@@ -1,7 +1,7 @@
 """Lists of studies by the moment, those of words with marks of all the words of a study; the endings of words.
 
-Revision ID: 0009
-Revises: 0008
+Revision ID: 0010
+Revises: 0009
 """
 
 import sqlite3
@@ -11,8 +11,8 @@ from alembic import op
 
 from pacs_gateway.domain.names import endings, fold, marks
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
