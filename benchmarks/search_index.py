@@ -39,7 +39,8 @@ def sqlite_index(cache: Path, n_studies: int) -> Path:
         unfinished = folder / "unfinished.db"
         _write(f"sqlite:///{unfinished}", n_studies)
         unfinished.rename(index)
-    return index
+    with _migrated(f"sqlite:///{index}"):  # by a version before this one, it may be
+        return index
 
 
 @contextmanager
@@ -59,6 +60,8 @@ def postgresql_index(cache: Path, n_studies: int) -> Iterator[str]:
             with psycopg.connect(server.url(_NAME), autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")  # as its own housekeeping does sooner or later
             is_finished.touch()
+        with _migrated(server.url(_NAME)):
+            pass
         yield server.url(_NAME)
     finally:
         server.stop()

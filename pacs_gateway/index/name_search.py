@@ -58,7 +58,10 @@ def _meets(name: ColumnElement[str], condition: NameIs | NameWords, form: Callab
 
 def has_word(study_key: ColumnElement[int], begin: str) -> ColumnElement[bool]:
     """Return whether a study has a word that begins so."""
-    return select(_MINE.c.word).where(_MINE.c.study_key == study_key, *_begins(_MINE.c.word, begin)).exists()
+    # The offset keeps PostgreSQL from making a join of it: it takes a word that many have for a rare one, and goes
+    # through all of them for each study.
+    mine = select(_MINE.c.word).where(_MINE.c.study_key == study_key, *_begins(_MINE.c.word, begin))
+    return mine.offset(0).exists()
 
 
 def _begins(text: ColumnElement[str], begin: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -1,8 +1,8 @@
 """The word table: the words of each study's patient names, newest study first, and their vocabulary.
 
 A word stands there folded, and once more as it is spelled where that says more: who types accents is shown the names
-that have them first. Each knows the marks of all words of the study: two words that are common, and rarely together, are
-found by going through the list of one.
+that have them first. Each knows the marks of all words of the study: two words that are common, and rarely together,
+are found by going through the list of one.
 
 ``LIKE '%word%'`` over every name takes seconds with millions of studies; matching the small vocabulary first and then
 its words answers in milliseconds (performance.md, Searching).

@@ -122,8 +122,10 @@ def of_words(words: Sequence[str], begins: Sequence[str]) -> Posting:
     """
     one, bits = _WORDED, names.marks(begins)
     # Marks are looked at first, and say no to almost all; the words of the others are looked up.
-    filters = [one.c.marks.bitwise_and(bits) == bits, *(has_word(one.c.study_key, begin) for begin in begins)]
-    return Posting(one, one.c.study_key, one.c.word.in_(words), _moment(one), len(words) == 1, filters if begins else ())
+    filters = [has_word(one.c.study_key, begin) for begin in begins]
+    if bits:
+        filters.insert(0, one.c.marks.bitwise_and(bits) == bits)
+    return Posting(one, one.c.study_key, one.c.word.in_(words), _moment(one), len(words) == 1, filters)
 
 
 def _moment(one: FromClause) -> tuple[ColumnElement[str], ColumnElement[str]]:

@@ -186,8 +186,7 @@ def _stretch(connection: Connection, route: Route, days: Days, depth: int) -> tu
 
 
 def _first_keys(connection: Connection, route: Route, days: Days, depth: int) -> tuple[list[int], Days | None]:
-    """Return at most the first `depth` studies on the list, and the days behind them; none where too many are of one
-    moment.
+    """Return at most the first `depth` studies on the list, and the days behind; none if too many are of one moment.
 
     A list that is one piece of an index ends where there are enough; the entries of another are in several pieces, and
     sorted: its days are divided by all studies.

@@ -15,6 +15,7 @@ from pacs_gateway.database import Database, DatabaseConfig
 from pacs_gateway.database.migrate import migrate
 from pacs_gateway.database.revision import NEEDED, revisions
 from pacs_gateway.database.schema import metadata
+from pacs_gateway.domain.names import marks
 from pacs_gateway.errors import ConfigurationError
 
 _DEADLINE_S = 90.0
@@ -121,6 +122,10 @@ def test_what_is_there_is_searched_as_what_comes(database: Database) -> None:
         words = connection.execute(text("SELECT study_key, word, study_date FROM patient_word ORDER BY word")).all()
         assert words == [(7, "an", "20260102"), (7, "tran", "20260102"), (7, "trần", "20260102")]
         assert connection.scalar(text("SELECT count(*) FROM vocabulary")) == 3
+        marked = connection.execute(text("SELECT DISTINCT study_time, marks FROM patient_word")).all()
+        assert marked == [("", marks(["an", "tran"]))]
+        endings = connection.execute(text("SELECT ending FROM word_ending WHERE word = 'tran' ORDER BY ending"))
+        assert endings.scalars().all() == ["an", "n", "ran", "tran"]
 
 
 def test_an_index_of_a_newer_version_is_refused(database: Database) -> None:

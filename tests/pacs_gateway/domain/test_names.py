@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_gateway.domain.names import accented, display, fold, has_accents, name_pattern, to_ascii, words
+from pacs_gateway.domain.names import (
+    accented,
+    display,
+    endings,
+    fold,
+    has_accents,
+    marks,
+    name_pattern,
+    to_ascii,
+    words,
+)
 
 VIETNAMESE = "aàáảãạăằắẳẵặâầấẩẫậbcdđeèéẻẽẹêềếểễệghiìíỉĩịklmnoòóỏõọôồốổỗộơờớởỡợpqrstuùúủũụưừứửữựvxyỳýỷỹỵ"
 BARE = "aaaaaaaaaaaaaaaaaabcddeeeeeeeeeeeeghiiiiiiklmnoooooooooooooooooopqrstuuuuuuuuuuuuvxyyyyyy"
@@ -102,3 +112,21 @@ def test_a_key_says_accents_or_leaves_them_open() -> None:
     assert has_accents("Đức")
     assert not has_accents("TRAN^VAN*")
     assert not has_accents("O'Neil")
+
+
+@given(letters, letters)
+def test_who_has_a_word_that_begins_so_has_its_marks(name: str, other: str) -> None:
+    mine = marks([*words(name), *words(other)])
+    for word in words(name):
+        for length in range(len(word) + 1):
+            assert mine & marks([word[:length]]) == marks([word[:length]])
+    assert mine < 1 << 63
+
+
+def test_marks_are_those_that_every_index_holds() -> None:
+    assert marks(["nguyen", "thi", "mai"]) == 4612811954103780352
+
+
+def test_the_endings_of_a_word_are_as_many_as_its_letters_unless_it_is_none() -> None:
+    assert list(endings("anh")) == ["anh", "nh", "h"]
+    assert list(endings("a" * 65)) == [""]
