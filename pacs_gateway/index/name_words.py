@@ -58,8 +58,8 @@ def _insert(
         key, moment = row["id"], {"study_date": row["study_date"], "study_time": row["study_time"]}
         folded = {word for name in names for word in words(name)}
         bits = marks(folded) | marked.get(key, 0)
-        found = folded.union(*map(accented_words, names))
-        rows += [{"study_key": key, "word": word, "marks": bits, **moment} for word in found]
+        all_words = folded.union(*map(accented_words, names))
+        rows += [{"study_key": key, "word": word, "marks": bits, **moment} for word in all_words]
     if rows:
         # In one order for all writers, so that none waits for another in a circle.
         found = sorted({row["word"] for row in rows})
