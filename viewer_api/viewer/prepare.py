@@ -20,7 +20,7 @@ from pacs_gateway.errors import ConfigurationError
 
 BASE = "/viewer/"
 ABOUT = "about.json"
-REVISION = 2
+REVISION = 3
 """Of what this module does: what an older one prepared is prepared anew."""
 
 # What no study needs: models for drawing outlines by machine (113 MB), maps for its developers, pictures for phones'
@@ -127,6 +127,14 @@ REWRITES: tuple[Rewrite, ...] = (
             r"instance of instances\) \{\s*await resolvedDataSource\.store\.dicom\(instance, null, dicomDict\);\s*\})"
         ),
         r"\g<2>\g<1>",
+        1,
+    ),
+    Rewrite(
+        # It sifts what was found once more, by the letters as typed: names with accents were found, and not shown.
+        "the list's second look at what was found",
+        "*.js",
+        re.compile(r"(?<=manualFiltering: )manualFiltering(?=,\s*sorting: sorting)"),
+        "true",
         1,
     ),
     Rewrite(

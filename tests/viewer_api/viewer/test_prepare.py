@@ -34,6 +34,8 @@ const fields = ['00100030' // Patient's Birth Date
 ];
 const study = { mrn: getString(qidoStudy['00100020']) || '', };
 const parameters = { '00100020': withWildcard(params.patientId), };
+const list = { manualFiltering: manualFiltering,
+    sorting: sorting, };
 const priors = search({ patientId: mrn,
     disableWildcard: true });
 const { CodeValue, CodeMeaning } = ConceptNameCodeSequence;
