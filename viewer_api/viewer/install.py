@@ -20,6 +20,7 @@ from viewer_api.viewer.prepare import ABOUT, REVISION, About, prepare
 PREPARED = Path(__file__).parent / "prepared"
 """Beside the code that serves it, and never in version control; a release wheel carries it."""
 _PACKAGE = "node_modules/@ohif/app"
+_ESBUILD = "node_modules/@esbuild/*/bin/esbuild"
 _FETCHED = ("package.json", "package-lock.json", ".npmrc")
 _NPM_TIMEOUT_S = 600
 
@@ -69,7 +70,9 @@ def install(folder: Path = PREPARED) -> About:
         _run([*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], fetched)
         made = Path(work) / "prepared"
         made.mkdir()
-        about = prepare(fetched / _PACKAGE / "dist", made, version=version, integrity=integrity)
+        # One of the lock's, where there is one for this processor.
+        esbuild = next(fetched.glob(_ESBUILD), None)
+        about = prepare(fetched / _PACKAGE / "dist", made, version=version, integrity=integrity, esbuild=esbuild)
         made.chmod(0o755)
         _put(made, folder, Path(work) / "old")
     return about

@@ -20,7 +20,7 @@ from pacs_gateway.errors import ConfigurationError
 
 BASE = "/viewer/"
 ABOUT = "about.json"
-REVISION = 3
+REVISION = 4
 """Of what this module does: what an older one prepared is prepared anew."""
 
 # What no study needs: models for drawing outlines by machine (113 MB), maps for its developers, pictures for phones'
@@ -184,8 +184,8 @@ class About:
         )
 
 
-def prepare(dist: Path, target: Path, *, version: str, integrity: str) -> About:
-    """Write what is served of the package's `dist` into the empty folder `target`.
+def prepare(dist: Path, target: Path, *, version: str, integrity: str, esbuild: Path | None = None) -> About:
+    """Write what is served of the package's `dist` into the empty folder `target`; shorter where there is esbuild.
 
     Raises
     ------
@@ -200,7 +200,8 @@ def prepare(dist: Path, target: Path, *, version: str, integrity: str) -> About:
         _apply(rewrite, target)
     page = (target / "index.html").read_text(encoding="utf-8")
     code_makers = _code_makers(target)
-    _minify(target)
+    if esbuild is not None:
+        _minify(target, esbuild)
     files = {str(file.relative_to(target)): file.stat().st_size for file in _files(target)}
     for name in files:
         _compress(target / name)
@@ -239,15 +240,19 @@ def _code_makers(folder: Path) -> tuple[str, ...]:
     return tuple(file.name for file in found if _EMBIND in file.read_text(encoding="utf-8"))
 
 
-def _minify(folder: Path) -> None:
-    """Make the scripts half as long where esbuild is on this machine."""
-    esbuild = shutil.which("esbuild")
-    if esbuild is None:
-        return
+def _minify(folder: Path, esbuild: Path) -> None:
+    """Make the scripts half as long."""
     for script in sorted(folder.glob("*.js")):
         short = script.with_suffix(".short")
-        command = [esbuild, str(script), "--minify", "--legal-comments=none", f"--outfile={short}", "--log-level=error"]
-        subprocess.run(command, check=True, timeout=120)  # noqa: S603 # found on PATH, arguments are ours
+        command = [
+            str(esbuild),
+            str(script),
+            "--minify",
+            "--legal-comments=none",
+            f"--outfile={short}",
+            "--log-level=error",
+        ]
+        subprocess.run(command, check=True, timeout=120)  # noqa: S603 # fetched as the lock says, arguments are ours
         short.replace(script)
 
 

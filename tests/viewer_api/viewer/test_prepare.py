@@ -1,6 +1,7 @@
 """OHIF made fit to be served: each rewrite fits the release that is locked, and is missed when it does not."""
 
 import gzip
+import platform
 import re
 from pathlib import Path
 
@@ -147,6 +148,13 @@ def test_installing_again_fetches_nothing(release: Path, tmp_path: Path, monkeyp
 
     assert install().version == "3.13.2"
     assert (release / "about.json").stat().st_ino == before
+
+
+@pytest.mark.peer("ohif")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="esbuild is locked for two processors")
+def test_the_locked_release_is_shortened(release: Path) -> None:
+    (page,) = release.glob("app.bundle.*.js")
+    assert page.stat().st_size < 10 * 2**20
 
 
 @pytest.mark.peer("ohif")
