@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import ClassVar, Self
 from benchmarks.process import DCMTK_ENVIRONMENT, BenchmarkError, MissingProgramError, Program, find_program
 from tests.support import object_servers
 from tests.support.object_servers import ObjectServer
+from tests.support.ports import free_port
 
 HOST = "127.0.0.1"
 _START_S = 180.0
@@ -33,7 +33,7 @@ class Receiver(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.dicom_port, self.web_port = free_ports(2)
+        self.dicom_port, self.web_port = free_port(), free_port()
         self.program = Program(self._command(), folder, {**_clean_environment(), **self._environment()})
         try:
             self.program.wait_for("ready", self._is_ready, _START_S)
@@ -362,13 +362,3 @@ def _first_line(command: Sequence[str], shown: Callable[[str], str]) -> str:
 def _clean_environment() -> dict[str, str]:
     """Return our environment without settings that would change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PACS_")}
-
-
-def free_ports(n_ports: int) -> list[int]:
-    """Return ports of this machine that nobody uses now."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(n_ports)]
-    try:
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.process import Program, find_program
-from benchmarks.receivers import HOST, Receiver, free_ports
+from benchmarks.receivers import HOST, Receiver
+from tests.support.ports import free_port
 
 _START_S = 30.0
 _CONFIGURATION = """\
@@ -33,7 +34,7 @@ backend viewer
 @contextmanager
 def site(folder: Path, viewer: Receiver, measured: Receiver) -> Iterator[str]:
     """Run the proxy before a gateway that has the viewer and the side that has the study; yield its address."""
-    (port,) = free_ports(1)
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "haproxy.cfg"
     ports = {"port": port, "measured_port": measured.web_port, "viewer_port": viewer.web_port}

@@ -27,7 +27,8 @@ _ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is there, an event loop runs in its thread, and no other test can run its own.
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     install()
     folder = tmp_path_factory.mktemp("viewer")
@@ -37,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
         yield gateway
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
@@ -45,7 +46,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(chromium: Browser, site: RunningGateway) -> Iterator[BrowserContext]:
     """A browser window in which somebody has logged in; what it has loaded it keeps."""
     with logged_in(chromium, site, NAME, "administrator") as opened:
