@@ -220,6 +220,7 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, _n_runs:
     for side, wanted in by_side.items():
         folder = cache / "runs" / side
         shutil.rmtree(folder, ignore_errors=True)
+        _keep_to_one_process_a_role(folder / "data")
         try:
             with GATEWAYS[side](folder) as gateway:
                 yield from _run(gateway, [subject.work.removeprefix(PREFIX) for subject in wanted], n_frames)
@@ -227,6 +228,12 @@ def measure_all(subjects: Iterable[Subject], cache: Path, scale: float, _n_runs:
             yield from (Failure(subject, str(error)) for subject in wanted)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_to_one_process_a_role(data: Path) -> None:
+    """Have the object pass the process that the small one passed: another has no modules loaded yet."""
+    data.mkdir(parents=True)
+    (data / "pacs.toml").write_text("dicom_workers = 1\nweb_workers = 1\n", encoding="utf-8")
 
 
 def _run(gateway: Gateway, ways: Iterable[str], n_frames: int) -> Iterator[Measurement]:
