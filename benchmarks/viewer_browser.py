@@ -12,21 +12,10 @@ from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as PatienceError
 
 from benchmarks.process import BenchmarkError, find_program
+from tests.support.chromium import ARGUMENTS
 
 _OPEN_S = 600
 _LOOK_MS = 500
-# Software rendering: what is drawn is the same, only slower. What a browser does for itself is left off.
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 # The browser remembers the times of 250 requests unless told otherwise. Cornerstone says when it has drawn, at first
 # nothing; the middle of every slice is grey.
 _BEFORE = """
@@ -86,7 +75,7 @@ def opened(address: str, n_frames: int) -> Opening:
 
 def _open(address: str, n_frames: int) -> Opening:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(_OPEN_S * 1000)
         page.add_init_script(_BEFORE)

@@ -9,22 +9,11 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from sample_dicom import generate
 from tests.acceptance.viewer.ohif import Ohif
 from tests.acceptance.viewer.sites import logged_in
+from tests.support.chromium import ARGUMENTS
 from tests.support.running_gateway import RunningGateway, running_gateway
 from viewer_api.viewer.install import install
 
 NAME = "reader1"
-# Software rendering: what is drawn is the same, only slower.
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 # Not for the session: while Playwright is there, an event loop runs in its thread, and no other test can run its own.
@@ -41,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield browser
         browser.close()
 
